@@ -1,0 +1,180 @@
+//! A dyno: one container, from the decision to have it until nothing of it remains.
+//!
+//! ```text
+//! Planned ──start──> Starting ──ready──> Up ──ask──> Stopping ──exit──> Exited ──reap──> (row gone)
+//!    │                  │  └────────────exit──────────┼────────────────────^
+//!    └───────ask────────┴──────────────ask───────────>┘
+//! ```
+//!
+//! * `start`: the node has been asked to run it. The row was there first, so asking twice starts one.
+//! * `ready`: a web dyno's `$PORT` answered; any other dyno's process runs.
+//! * `ask`: somebody wants it gone: a newer release, a smaller formation, `ps:restart`, `ps:stop`, the boot limit.
+//!   In `Stopping` it has left the route table; SIGTERM follows when its requests are done.
+//! * `exit`: the process has ended, wished or not; why is in [`Exit`].
+//! * `reap`: the exit is recorded and the node has been told to forget it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{AppId, DynoId, DynoName, ReleaseId, Secret};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dyno {
+    pub id: DynoId,
+    pub app: AppId,
+    pub name: DynoName,
+    pub worker: Worker,
+    /// The release it runs; none for a build.
+    pub release: Option<ReleaseId>,
+    pub release_version: Option<u64>,
+    pub size: String,
+    /// As the user wrote it.
+    pub command: String,
+    pub state: DynoState,
+    /// Raised by every transition; compare-and-set looks at it.
+    pub generation: u64,
+    /// The formation's epoch when it was planned: a restart raises the formation's.
+    pub epoch: u64,
+    pub address: Option<std::net::SocketAddr>,
+    pub exit: Option<Exit>,
+    pub created_at: Timestamp,
+    /// When the state last changed (`updated_at` of the API).
+    pub updated_at: Timestamp,
+}
+
+/// What the dyno is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Worker {
+    Formation,
+    OneOff(OneOff),
+    ReleasePhase,
+    Build,
+}
+
+/// The kind alone, as it travels to the node and into labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DynoKind {
+    Formation,
+    OneOff,
+    ReleasePhase,
+    Build,
+}
+
+/// What the caller of `POST /apps/{app}/dynos` asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOff {
+    /// SHA-256 (hex) of the rendezvous secret, if attached.
+    pub attach_hash: Option<String>,
+    pub force_no_tty: bool,
+    pub env: BTreeMap<String, Secret>,
+    pub time_to_live_s: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DynoState {
+    Planned,
+    Starting,
+    Up,
+    Stopping,
+    Exited,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DynoEvent {
+    Start,
+    Ready,
+    Ask,
+    Exit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a dyno that is {from:?} can't take {event:?}")]
+pub struct IllegalMove {
+    pub from: DynoState,
+    pub event: DynoEvent,
+}
+
+/// How a dyno ended. `code` is the exit status, or 128 + the signal's number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    pub code: i32,
+    pub reason: ExitReason,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitReason {
+    /// The process ended by itself or by a signal.
+    Exited,
+    /// The kernel killed it at its memory limit (R15).
+    OutOfMemory,
+    /// It outlived its grace after SIGTERM and was killed (R12).
+    GraceOver,
+    /// It could not be started; the text is for the operator.
+    NotStarted(String),
+    /// Its supervisor is gone: what was left of it has been killed.
+    SupervisorLost,
+}
+
+impl DynoState {
+    pub const ALL: [DynoState; 5] = [Self::Planned, Self::Starting, Self::Up, Self::Stopping, Self::Exited];
+
+    /// The only judge of legal moves.
+    pub fn next(self, event: DynoEvent) -> Result<DynoState, IllegalMove> {
+        use DynoEvent::{Ask, Exit, Ready, Start};
+        use DynoState::{Exited, Planned, Starting, Stopping, Up};
+        match (self, event) {
+            (Planned, Start) => Ok(Starting),
+            (Starting, Ready) => Ok(Up),
+            (Planned | Starting | Up, Ask) => Ok(Stopping),
+            (Planned | Starting | Up | Stopping, Exit) => Ok(Exited),
+            (from, event) => Err(IllegalMove { from, event }),
+        }
+    }
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Starting => "starting",
+            Self::Up => "up",
+            Self::Stopping => "stopping",
+            Self::Exited => "exited",
+        }
+    }
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+impl Worker {
+    pub fn kind(&self) -> DynoKind {
+        match self {
+            Self::Formation => DynoKind::Formation,
+            Self::OneOff(_) => DynoKind::OneOff,
+            Self::ReleasePhase => DynoKind::ReleasePhase,
+            Self::Build => DynoKind::Build,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drawing_is_the_machine() {
+        use DynoEvent::{Ask, Exit, Ready, Start};
+        let moves = |from: DynoState| {
+            let to = |event| from.next(event).map_or("-", DynoState::as_str);
+            [to(Start), to(Ready), to(Ask), to(Exit)]
+        };
+        assert_eq!(moves(DynoState::Planned), ["starting", "-", "stopping", "exited"]);
+        assert_eq!(moves(DynoState::Starting), ["-", "up", "stopping", "exited"]);
+        assert_eq!(moves(DynoState::Up), ["-", "-", "stopping", "exited"]);
+        assert_eq!(moves(DynoState::Stopping), ["-", "-", "-", "exited"]);
+        assert_eq!(moves(DynoState::Exited), ["-", "-", "-", "-"]);
+    }
+}

@@ -1,0 +1,41 @@
+//! What the words of Renga mean.
+//!
+//! Names, ids, states and their legal moves, limits and the catalogue of refusals live here, and nothing that
+//! touches the world: no clock, no I/O, no async, no SQL, no HTTP. Types are parsed once, at the door, by their
+//! `TryFrom`/`FromStr`; code that holds an [`AppName`] need not look at it again.
+//!
+//! The crate refuses to know how anything is stored or shown. Public JSON lives in `wire`, SQL in `store`.
+
+mod account;
+mod app;
+mod build;
+mod config;
+mod dyno;
+mod id;
+pub mod limits;
+mod log;
+mod name;
+mod procfile;
+mod refusal;
+mod release;
+mod route;
+mod secret;
+mod size;
+
+pub use account::{Account, Token, TokenScope};
+pub use app::{App, Buildpack, Formation};
+pub use build::{Build, BuildSource, BuildStatus};
+pub use config::{ConfigKey, ConfigVars};
+pub use dyno::{Dyno, DynoEvent, DynoKind, DynoState, Exit, ExitReason, IllegalMove, OneOff, Worker};
+pub use id::{
+    AccountId, AppId, BuildId, DomainId, DynoId, FormationId, Id, LogSessionId, ReleaseId, SlugId, SourceId,
+    TokenId,
+};
+pub use log::{LogFilter, LogLine, LogSource};
+pub use name::{AppName, DynoName, InvalidName, LayerDigest, ProcessType, StackName};
+pub use procfile::Procfile;
+pub use refusal::{Fault, Refusal};
+pub use release::{Release, ReleaseStatus, Slug, SlugLayer};
+pub use route::{RouteApp, RouteDyno, RouteTable, WebState};
+pub use secret::Secret;
+pub use size::{DynoSize, SIZES};

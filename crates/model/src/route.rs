@@ -1,0 +1,51 @@
+//! The route table: everything that the router may know of the platform, whole, under one generation.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AppId, AppName, DynoId, DynoName};
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// A router that has seen generation n refuses n-1.
+    pub generation: u64,
+    pub apps: Vec<RouteApp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteApp {
+    pub id: AppId,
+    pub name: AppName,
+    /// Lower-case host names without port. A name stands on one app only.
+    pub hosts: Vec<String>,
+    pub maintenance: bool,
+    pub web: WebState,
+    /// The web dynos that take traffic.
+    pub dynos: Vec<RouteDyno>,
+    pub error_page_url: Option<String>,
+    pub maintenance_page_url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteDyno {
+    pub id: DynoId,
+    pub name: DynoName,
+    pub address: SocketAddr,
+}
+
+/// What to answer when `dynos` is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebState {
+    /// Nothing was ever deployed: the welcome page (H81).
+    Blank,
+    /// `web` is scaled to 0 or not declared: H14.
+    NoWeb,
+    /// A web dyno is on its way: requests are held up to 75 s (H20).
+    Booting,
+    /// All web dynos crashed: H10.
+    Crashed,
+    /// At least one takes traffic.
+    Up,
+}

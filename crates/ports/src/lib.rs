@@ -1,0 +1,22 @@
+//! The traits through which the engine touches the world, and the words they speak.
+//!
+//! Everything above these traits works the same whether a dyno lives on this machine or on a cluster: no path, pid or
+//! container name of a machine passes upwards. Implementations are the hands (`node`, `git`, `logs`, `router`);
+//! `testkit` has simulated ones. Every call may be repeated after a crash: doing it twice does it once.
+
+mod build;
+mod clock;
+mod git;
+mod logs;
+mod routes;
+mod runtime;
+
+pub use build::{BUILD_REQUEST_PATH, BUILD_RESULT_PATH, BuildRequest, BuildResult, BuiltLayer, CachedLayer};
+pub use clock::{Clock, SystemClock};
+pub use git::{Git, GitError, PushGate, PushRequest, RefUpdate, RefVerdict};
+pub use logs::{LogEntry, LogStream, Logs, LogsError, OutputStream};
+pub use routes::{Published, RouteFeed, RouteFeedError};
+pub use runtime::{
+    AttachInput, AttachOutput, AttachSession, Capacity, DynoLimits, DynoPhase, DynoReport, DynoSpec,
+    InputFile, LayerInfo, MountedLayer, PackedLayer, Runtime, RuntimeError, SpecFile, Tty,
+};
