@@ -15,10 +15,28 @@
 //! | `log/` | supervisor | segments of output records |
 //!
 //! The [`SupervisorSpec`] itself carries config vars, so it never touches the disk: the node writes it to the
-//! supervisor's standard input.
+//! supervisor's standard input and closes it. The supervisor answers with one line on its standard output,
+//! [`StartAnswer`], closes that too, and lives on by itself.
+//!
+//! ```text
+//! spec on stdin ──> {"started":{..}} ──> state.json, sockets, log/ ──process ends──> exit.json ──> gone
+//!        └────────> {"failed":".."}  ──> gone, nothing left but the directory
+//! ```
+//!
+//! The crate has no async code: the supervisor is a small poll loop, and what the node and the server need of it
+//! ([`InputFrame`], [`SegmentReader`]) is pure or a few short system calls.
 
+mod files;
+mod frame;
+mod segment;
 mod spec;
 
-pub use spec::{Bind, Control, ControlAnswer, Label, State, SupervisorSpec};
+pub use files::{DynoDirectory, FileError, read_json, write_json};
+pub use frame::{FRAME_DATA_BYTES_MAX, FrameError, InputFrame, OutputFrame, put_data};
+pub use segment::{
+    Access, Entry, LineEnd, NO_TAG, NewRecord, RECORD_BYTES_MAX, RECORD_HEAD_BYTES, Record, SegmentConfig,
+    SegmentError, SegmentReader, SegmentWriter, Stream,
+};
+pub use spec::{Bind, Control, ControlAnswer, Label, StartAnswer, State, SupervisorSpec};
 
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -15,7 +15,8 @@ pub struct SupervisorSpec {
     pub directory: PathBuf,
     pub label: Label,
     pub hostname: String,
-    /// The mounted overlay: stack, slug layers, writable layer. Owners are already mapped into the uid range.
+    /// The mounted overlay: stack, slug layers, writable layer. Owners are already mapped into the uid range. Every
+    /// folder above it, and above the sources of binds, lets others pass (`o+x`): the dyno's root mounts them.
     pub rootfs: PathBuf,
     /// A file that holds the network namespace open.
     pub netns: PathBuf,
@@ -29,7 +30,9 @@ pub struct SupervisorSpec {
     pub uid_count: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Path below each controller's root (v1) or the delegated root (v2): `renga-<instance>/<dyno id>`.
+    /// Path below each controller's mount (v1) or the cgroup2 mount (v2): `renga-<instance>/<dyno id>`. The container
+    /// is in its child `app`, with the limits; the supervisor in its child `supervisor`, whose removal, and that of
+    /// the path itself, is the node's. CPU shares are set on the path itself, so both are charged to the dyno.
     pub cgroup: String,
     pub memory_hard_bytes: u64,
     pub cpu_shares: u64,
@@ -87,4 +90,59 @@ pub enum ControlAnswer {
     Done,
     Status { stopping: bool, attached: bool },
     Refused(String),
+}
+
+/// The one line that the supervisor prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartAnswer {
+    Started(State),
+    /// For the operator. Nothing runs.
+    Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Version 1, as released supervisors and nodes read and write it: these lines may never change.
+    #[test]
+    fn the_words_of_version_1_look_like_this() {
+        let started_at = "2026-01-02T03:04:05.5Z".parse().unwrap();
+        let state = State { version: 1, supervisor_pid: 10, init_pid: 12, started_at };
+        let state_json =
+            r#"{"version":1,"supervisor_pid":10,"init_pid":12,"started_at":"2026-01-02T03:04:05.5Z"}"#;
+        check(&state, state_json);
+        check(&StartAnswer::Started(state), &format!(r#"{{"started":{state_json}}}"#));
+        check(&StartAnswer::Failed("no such file".into()), r#"{"failed":"no such file"}"#);
+        check(&Control::Stop { grace_ms: 30_000 }, r#"{"stop":{"grace_ms":30000}}"#);
+        check(&Control::Status, r#""status""#);
+        check(&ControlAnswer::Done, r#""done""#);
+        let status = ControlAnswer::Status { stopping: false, attached: true };
+        check(&status, r#"{"status":{"stopping":false,"attached":true}}"#);
+        check(&ControlAnswer::Refused("why".into()), r#"{"refused":"why"}"#);
+    }
+
+    #[test]
+    fn the_spec_of_version_1_is_understood() {
+        let spec: SupervisorSpec = serde_json::from_str(SPEC_1).unwrap();
+        assert_eq!(spec.env["SECRET"].expose(), "s3cret");
+        assert_eq!(spec.tty.map(|tty| (tty.columns, tty.rows)), Some((80, 24)));
+        assert_eq!(spec.time_to_live, Some(Duration::from_secs(60)));
+        assert!(spec.binds[0].read_only);
+        assert!(!format!("{spec:?}").contains("s3cret"));
+    }
+
+    const SPEC_1: &str = r#"{"version":1,"directory":"/d","label":{"id":"00000000-0000-4000-8000-000000000001",
+        "generation":3,"app":"00000000-0000-4000-8000-000000000002","kind":"one_off","name":"run.1"},"hostname":"h",
+        "rootfs":"/r","netns":"/n","binds":[{"source":"/s","target":"/t","read_only":true}],"argv":["bash"],
+        "env":{"SECRET":"s3cret"},"cwd":"/app","uid_base":100000,"uid_count":65536,"uid":1000,"gid":1000,
+        "cgroup":"renga-a/b","memory_hard_bytes":1073741824,"cpu_shares":256,"processes_max":256,
+        "open_files_max":10000,"tty":{"columns":80,"rows":24},"attach":true,"log_bytes_max":1048576,
+        "time_to_live":{"secs":60,"nanos":0},"reader_uid":900}"#;
+
+    fn check<T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug>(value: &T, json: &str) {
+        assert_eq!(serde_json::to_string(value).unwrap(), json);
+        assert_eq!(&serde_json::from_str::<T>(json).unwrap(), value);
+    }
 }
