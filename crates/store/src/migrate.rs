@@ -1,0 +1,87 @@
+//! The schema's way from empty to now, forward only, and the copy of a whole ledger.
+//!
+//! Each file of `migrations/` runs once, in a transaction of its own that also raises `user_version`. A file that has
+//! been released is never edited: the next change is the next file.
+
+use std::{fs, os::unix::fs::OpenOptionsExt, path::Path};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, backup::Backup};
+
+use crate::StoreError;
+
+/// In order; the number of a migration is its place, counted from 1, and the number in its file's name.
+pub(crate) const MIGRATIONS: &[(&str, &str)] =
+    &[("0001_ledger", include_str!("../migrations/0001_ledger.sql"))];
+
+/// Marks the file as ours: the bytes of `RNGA`.
+const APPLICATION_ID: i32 = 0x524e_4741;
+
+pub(crate) fn up(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    up_to(conn, path, MIGRATIONS.len())
+}
+
+fn up_to(conn: &mut Connection, path: &Path, last: usize) -> Result<(), StoreError> {
+    let done = version(conn, path)?;
+    let pending = MIGRATIONS.iter().enumerate().take(last).skip(done);
+    for (index, (name, sql)) in pending {
+        let mut migrate = || {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            tx.execute_batch(sql)?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+            tx.pragma_update(None, "user_version", index + 1)?;
+            tx.commit()
+        };
+        migrate().map_err(StoreError::sql("migrate the ledger"))?;
+        tracing::info!(migration = name, "migrated the ledger: {name}");
+    }
+    Ok(())
+}
+
+/// How many migrations the file has seen.
+fn version(conn: &Connection, path: &Path) -> Result<usize, StoreError> {
+    let number = |pragma| {
+        conn.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
+            .map_err(StoreError::sql("read the ledger's version"))
+    };
+    let (id, found) = (number("application_id")?, number("user_version")?);
+    let tables: u32 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(StoreError::sql("read the ledger's schema"))?;
+    let fresh = id == 0 && found == 0 && tables == 0;
+    if !fresh && id != APPLICATION_ID {
+        return Err(StoreError::Foreign { path: path.into() });
+    }
+    match usize::try_from(found) {
+        Ok(found) if found <= MIGRATIONS.len() => Ok(found),
+        _ => Err(StoreError::Newer {
+            found: u32::try_from(found).unwrap_or(u32::MAX),
+            known: u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX),
+        }),
+    }
+}
+
+/// Copies `source` in one step, from one snapshot: writers go on, and the copy never starts again because of them.
+/// It becomes a single file, synced before it gets its name.
+pub(crate) fn backup(source: &Path, target: &Path) -> Result<(), StoreError> {
+    let mut draft = target.as_os_str().to_owned();
+    draft.push(".draft");
+    let draft = std::path::PathBuf::from(draft);
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::file("replace", draft)(error));
+        }
+        _ => {}
+    }
+    let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&draft);
+    let file = file.map_err(StoreError::file("make", &draft))?;
+    copy(source, &draft).map_err(StoreError::sql("back up the ledger"))?;
+    file.sync_all().map_err(StoreError::file("sync", &draft))?;
+    fs::rename(&draft, target).map_err(StoreError::file("name the backup", target))
+}
+
+fn copy(source: &Path, draft: &Path) -> rusqlite::Result<()> {
+    let from = Connection::open_with_flags(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut to = Connection::open(draft)?;
+    Backup::new(&from, &mut to)?.step(-1)?;
+    to.pragma_update(None, "journal_mode", "DELETE")
+}

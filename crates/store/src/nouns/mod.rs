@@ -1,0 +1,20 @@
+//! One file per noun: its rows, and the methods that it gives to [`Read`](crate::Read) and [`Tx`](crate::Tx).
+
+mod account;
+mod app;
+mod build;
+mod cache;
+mod dyno;
+mod formation;
+mod misc;
+mod release;
+mod slot;
+mod slug;
+mod source;
+mod step;
+mod token;
+
+pub use cache::BuildCache;
+pub use slot::Slot;
+pub use source::Source;
+pub use step::{Step, StepKey, StepState};
