@@ -1,1 +1,12 @@
-//! planner
+//! Thought: wanted, seen and `now` go in, actions with their reasons come out.
+//!
+//! Pure: no clock, no I/O, no async, no randomness. Planning again after the actions have been carried out yields
+//! nothing. The engine carries out what comes out without choices of its own, and `why` can show the reasons.
+
+mod backoff;
+mod formation;
+mod routes;
+
+pub use backoff::{Crashes, restart_at};
+pub use formation::{Action, Live, Slot, Want, plan};
+pub use routes::{AppFacts, table};

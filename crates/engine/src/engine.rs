@@ -1,0 +1,128 @@
+//! The engine's hands, memory and bells in one value that is cheap to clone.
+
+use std::{ops::Deref, path::PathBuf, sync::Arc};
+
+use renga_model::StackName;
+use renga_ports::{Clock, Git, Logs, RouteFeed, Runtime};
+use renga_store::Store;
+
+use crate::{
+    asked::{Asked, Attached},
+    changes::Changes,
+    published::PublishedRoutes,
+    wakes::Wakes,
+};
+
+/// What the operator decided; the binary fills it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Apps are reached as `NAME.DOMAIN`.
+    pub domain: String,
+    /// The router's ports as users reach them; `web_url` names the TLS port unless it is 443.
+    pub router_http_port: u16,
+    pub router_tls_port: u16,
+    /// Base URL of the API as users reach it, without a trailing slash (`http://localhost:4000`).
+    pub api_url: String,
+    /// `HOST:PORT` of git over HTTPS (the API's TLS listener).
+    pub git_host: String,
+    /// `HOST:PORT` of the rendezvous listener.
+    pub rendezvous: String,
+    pub region: String,
+    pub default_stack: StackName,
+    pub stacks: Vec<StackName>,
+    /// Where server and node pass files to each other.
+    pub exchange: PathBuf,
+    /// `[site]`: what builds get on top of their environment (CA bundle, proxies).
+    pub site_build_env: std::collections::BTreeMap<String, String>,
+    /// Disk of a dyno's and of a build's writable layer, in bytes.
+    pub dyno_disk_bytes: u64,
+    pub build_disk_bytes: u64,
+    /// Memory of a build dyno, in bytes.
+    pub build_memory_bytes: u64,
+    /// Builds that run at one time on this platform.
+    pub builds_max: usize,
+    /// Layers, caches and outputs together may take this many bytes before the oldest unused go.
+    pub disk_budget_bytes: u64,
+    /// Releases per app that are kept whole (their slugs stay, rollback to them is possible).
+    pub releases_kept: usize,
+}
+
+impl Settings {
+    /// The app's address as a person opens it.
+    pub fn web_url(&self, app: &renga_model::AppName) -> String {
+        match self.router_tls_port {
+            443 => format!("https://{app}.{}/", self.domain),
+            port => format!("https://{app}.{}:{port}/", self.domain),
+        }
+    }
+    pub fn git_url(&self, app: &renga_model::AppName) -> String {
+        format!("https://{}/{app}.git", self.git_host)
+    }
+}
+
+/// Clone it freely.
+#[derive(Clone)]
+pub struct Engine(Arc<Parts>);
+
+pub struct Parts {
+    pub store: Store,
+    pub runtime: Arc<dyn Runtime>,
+    pub logs: Arc<dyn Logs>,
+    pub git: Arc<dyn Git>,
+    pub routes: Arc<dyn RouteFeed>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Settings,
+    pub wake: Wakes,
+    pub published: PublishedRoutes,
+    /// One-off dynos whose client is connected.
+    pub attached: Attached,
+    /// Tells waiters that rows they wait for may have changed.
+    pub changes: Changes,
+    pub(crate) asked: Asked,
+}
+
+/// The hands that an engine is made with.
+pub struct Hands {
+    pub runtime: Arc<dyn Runtime>,
+    pub logs: Arc<dyn Logs>,
+    pub git: Arc<dyn Git>,
+    pub routes: Arc<dyn RouteFeed>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Engine {
+    pub fn new(store: Store, hands: Hands, settings: Settings) -> Self {
+        let Hands { runtime, logs, git, routes, clock } = hands;
+        Self(Arc::new(Parts {
+            store,
+            runtime,
+            logs,
+            git,
+            routes,
+            clock,
+            settings,
+            wake: Wakes::default(),
+            published: PublishedRoutes::default(),
+            attached: Attached::default(),
+            changes: Changes::default(),
+            asked: Asked::default(),
+        }))
+    }
+
+    pub fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+}
+
+impl Deref for Engine {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}

@@ -1,0 +1,300 @@
+//! The way out of a build: what the dyno left becomes a slug and a release, or the user reads why not.
+
+use std::time::Duration;
+
+use renga_model::{
+    Build, BuildSource, BuildStatus, Dyno, ExitReason, LayerDigest, Refusal, Release, ReleaseStatus, Slug,
+    SlugId, SlugLayer, limits,
+};
+use renga_ports::{BUILD_RESULT_PATH, BuildResult, BuiltLayer, RuntimeError};
+use renga_store::BuildCache;
+
+use super::{Facts, prepare::source_file};
+use crate::{
+    Engine,
+    driver::Next,
+    error,
+    loops::dynos,
+    operations::release::{NewRelease, release_create},
+    words,
+};
+use renga_store::OrNone;
+
+/// Bytes of `/out/result.json` (ours; a real one has a few hundred).
+const RESULT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Steps of the build's output that the engine writes; the builder's own lines come before all of them.
+const STEP_PACKED: u64 = 1;
+const STEP_LAUNCHED: u64 = 2;
+const STEP_FAILED: u64 = 3;
+
+/// The dyno has exited: pack and release, or fail.
+pub(crate) async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Next, Refusal> {
+    let output = facts.build.id.to_string();
+    engine.logs.follow_output(&output, dyno.id);
+    engine.logs.drained(dyno.id).await.map_err(error::logs)?;
+    if let Some(why) = why_failed(facts, dyno) {
+        return fail(engine, facts, &why).await;
+    }
+    engine.logs.output_append(&output, STEP_PACKED, "-----> Compressing...\n").await.map_err(error::logs)?;
+    let packed = match pack(engine, facts, dyno).await {
+        Ok(packed) => packed,
+        Err(Broken::Ours(refusal)) => return Err(refusal),
+        Err(Broken::Theirs(why)) => return fail(engine, facts, &why).await,
+    };
+    let bytes = packed.slug.bytes;
+    if bytes > limits::SLUG_BYTES_MAX {
+        let why = format!("Compiled slug size: {} is too large (max is 500M).", megabytes(bytes));
+        return fail(engine, facts, &why).await;
+    }
+    release(engine, facts, packed).await?;
+    Ok(Next::Again(Duration::ZERO))
+}
+
+/// None if the builder ended well. What it printed itself is not said again.
+fn why_failed(facts: &Facts, dyno: &Dyno) -> Option<String> {
+    let exit = dyno.exit.as_ref()?;
+    let age = exit.at.duration_since(facts.build.updated_at);
+    match &exit.reason {
+        ExitReason::NotStarted(cause) => Some(format!("The build could not be started: {cause}")),
+        ExitReason::SupervisorLost => Some("The build was lost with its supervisor. Push again.".into()),
+        ExitReason::OutOfMemory => Some("The build used more memory than a build may.".into()),
+        ExitReason::Exited | ExitReason::GraceOver if exit.code == 0 => None,
+        _ if Duration::try_from(age).is_ok_and(|age| age >= limits::BUILD_TIMEOUT) => Some(format!(
+            "The build took longer than {} minutes and was stopped.",
+            limits::BUILD_TIMEOUT.as_secs() / 60
+        )),
+        _ if exit.code == 1 => Some(String::new()),
+        _ => Some(format!("The build ended with status {}.", exit.code)),
+    }
+}
+
+struct Packed {
+    slug: Slug,
+    cache: BuildCache,
+    result: BuildResult,
+}
+
+/// Whose fault it is that there is no slug.
+enum Broken {
+    Ours(Refusal),
+    Theirs(String),
+}
+
+impl From<RuntimeError> for Broken {
+    fn from(failed: RuntimeError) -> Self {
+        match failed {
+            RuntimeError::Refused(why) => Self::Theirs(why),
+            RuntimeError::NotFound(what) => Self::Theirs(format!("The build left no {what}.")),
+            other => Self::Ours(error::runtime(other)),
+        }
+    }
+}
+
+async fn pack(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Packed, Broken> {
+    let json = engine.runtime.read_file(dyno.id, BUILD_RESULT_PATH, RESULT_BYTES_MAX).await?;
+    let result: BuildResult = serde_json::from_slice(&json)
+        .map_err(|e| Broken::Theirs(format!("The build's result can't be read: {e}.")))?;
+    let mut layers = Vec::new();
+    for layer in &result.layers {
+        layers.push(pack_layer(engine, facts, dyno, layer).await?);
+    }
+    let cache = match &result.cache {
+        Some(layer) => Some(pack_layer(engine, facts, dyno, layer).await?),
+        None => facts.cache.cache.clone(),
+    };
+    let (build, app) = (&facts.build, &facts.app);
+    let (commit, commit_description) = described(engine, build).await;
+    let slug = Slug {
+        id: SlugId::from_uuid(build.id.uuid()),
+        app: app.id,
+        stack: build.stack.clone(),
+        bytes: layers.iter().map(|layer| layer.bytes).sum(),
+        process_types: result.process_types.clone(),
+        commit,
+        commit_description,
+        buildpack_provided_description: result.language.clone(),
+        created_at: engine.now(),
+        layers,
+    };
+    let kept = slug.layers.iter().filter(|layer| layer.key.is_some()).cloned().collect();
+    let cache = BuildCache { cache, layers: kept, facts: result.facts.clone() };
+    Ok(Packed { slug, cache, result })
+}
+
+async fn pack_layer(
+    engine: &Engine,
+    facts: &Facts,
+    dyno: &Dyno,
+    layer: &BuiltLayer,
+) -> Result<SlugLayer, Broken> {
+    match layer {
+        BuiltLayer::Cached { key } => {
+            let known = facts.cache.layers.iter().find(|known| known.key.as_ref() == Some(key));
+            known.cloned().ok_or_else(|| {
+                Broken::Theirs(format!("The build names a cached layer that is not there: {key}."))
+            })
+        }
+        BuiltLayer::Fresh { key, directory } => {
+            let packed = engine.runtime.pack(dyno.id, directory).await?;
+            let digest: LayerDigest = packed.digest;
+            Ok(SlugLayer { digest, key: key.clone(), bytes: packed.bytes })
+        }
+    }
+}
+
+async fn described(engine: &Engine, build: &Build) -> (Option<String>, Option<String>) {
+    match &build.source {
+        BuildSource::Git { commit, .. } => {
+            let subject = engine.git.commit_subject(build.app, commit).await.ok();
+            (Some(commit.clone()), subject)
+        }
+        BuildSource::Url { version, description, .. } => (version.clone(), description.clone()),
+    }
+}
+
+/// Slug, release, cache and the build's marks in one transaction: all of it or nothing.
+async fn release(engine: &Engine, facts: &Facts, packed: Packed) -> Result<(), Refusal> {
+    let now = engine.now();
+    let (mut build, app_id, settings) = (facts.build.clone(), facts.app.id, engine.settings.clone());
+    let repo_bytes = engine.git.repository_bytes(app_id).await.ok();
+    let version = build.source.version().map_or_else(|| build.id.to_string(), str::to_owned);
+    let made = engine.store.write(move |tx| -> Result<Release, Refusal> {
+        let Some(mut app) = tx.app_fetch(app_id).or_none()?.filter(|app| !app.deleted) else {
+            return Err(Refusal::not_found("app"));
+        };
+        tx.slug_insert(&packed.slug)?;
+        let latest = tx.release_latest(app_id)?;
+        let config = with_defaults(latest.as_ref(), &packed.result);
+        let made = release_create(
+            tx,
+            &settings,
+            NewRelease {
+                app: app_id,
+                user: build.user,
+                description: format!("Deploy {}", words::short(&version)),
+                slug: Some(packed.slug.id),
+                config,
+                attachments: latest.map(|release| release.attachments).unwrap_or_default(),
+            },
+            now,
+        )?;
+        tx.build_cache_put(app_id, &packed.cache)?;
+        app.stack = packed.slug.stack.clone();
+        app.slug_bytes = Some(packed.slug.bytes);
+        app.repo_bytes = repo_bytes.or(app.repo_bytes);
+        app.buildpack_provided_description = packed.result.language.clone();
+        app.detected_buildpack = packed.result.detected.clone().or(app.detected_buildpack);
+        app.updated_at = now;
+        tx.app_update(&app)?;
+        build.slug = Some(packed.slug.id);
+        build.release = Some(made.id);
+        build.updated_at = now;
+        tx.build_update(&build, BuildStatus::Building)?;
+        Ok(made)
+    });
+    let made = made.await?;
+    crate::operations::release::announce(engine, &made).await;
+    Ok(())
+}
+
+/// Config vars that `bin/release` asks for are set once, on the first release with code.
+fn with_defaults(latest: Option<&Release>, result: &BuildResult) -> renga_model::ConfigVars {
+    let config = latest.map(|release| release.config.clone()).unwrap_or_default();
+    if latest.is_some_and(|release| release.slug.is_some()) {
+        return config;
+    }
+    let missing = result.config_defaults.iter().filter(|(key, _)| config.get(key).is_none());
+    let defaults =
+        missing.filter_map(|(key, value)| Some((key.parse().ok()?, renga_model::Secret::new(value))));
+    let kept = config.iter().map(|(key, value)| (key.clone(), value.clone()));
+    kept.chain(defaults).collect()
+}
+
+/// The pusher reads what was made. Written once, however often the pass runs.
+pub(crate) async fn announce(engine: &Engine, facts: &Facts, release: &Release) -> Result<(), Refusal> {
+    let bytes = facts.app.slug_bytes.unwrap_or_default();
+    let mut text = format!("       Done: {}\n", megabytes(bytes));
+    if bytes > limits::SLUG_BYTES_WARN {
+        let size = bytes / 1024 / 1024;
+        text += &format!(
+            " !     Warning: Your slug size ({size} MB) exceeds our soft limit (300 MB) which may affect boot time.\n"
+        );
+    }
+    text += "-----> Launching...\n";
+    if release.command_dyno.is_some() {
+        text += " !     Release command declared: this new release will not be available until the command succeeds.\n";
+    }
+    let url = engine.settings.web_url(&facts.app.name);
+    text += &format!("       Released v{}\n       {url} deployed to Renga\n\n", release.version);
+    let output = facts.build.id.to_string();
+    engine.logs.output_append(&output, STEP_LAUNCHED, &text).await.map_err(error::logs)?;
+    engine.logs.output_finish(&output).await.map_err(error::logs)
+}
+
+fn megabytes(bytes: u64) -> String {
+    let tenths = bytes * 10 / (1024 * 1024);
+    match bytes {
+        0..1_048_576 => format!("{}K", bytes.div_ceil(1024)),
+        _ => format!("{}.{}M", tenths / 10, tenths % 10),
+    }
+}
+
+pub(crate) async fn succeed(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
+    if let BuildSource::Git { commit, branch, .. } = &facts.build.source {
+        engine.git.branch_move(facts.app.id, branch, commit).await.map_err(error::git)?;
+    }
+    engine.logs.write(facts.app.id, words::api(engine.now(), "Build succeeded"));
+    end(engine, facts, BuildStatus::Succeeded, None).await
+}
+
+/// The slug stands, its release does not: the old one keeps serving and the branch stays.
+pub(crate) async fn fail_release(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
+    debug_assert!(facts.release.as_ref().is_some_and(|release| release.status == ReleaseStatus::Failed));
+    end(engine, facts, BuildStatus::Failed, Some("The release command failed.".into())).await
+}
+
+/// `why` may be empty when the builder has said it.
+pub(crate) async fn fail(engine: &Engine, facts: &Facts, why: &str) -> Result<Next, Refusal> {
+    let output = facts.build.id.to_string();
+    let reason = if why.is_empty() { String::new() } else { format!("\n !     {why}\n") };
+    let text = format!("{reason}\n !     Push failed\n");
+    engine.logs.output_append(&output, STEP_FAILED, &text).await.map_err(error::logs)?;
+    engine.logs.output_finish(&output).await.map_err(error::logs)?;
+    engine.logs.write(facts.app.id, words::api(engine.now(), "Build failed -- check your build output"));
+    let failure = if why.is_empty() { "The build failed; its output says why." } else { why };
+    end(engine, facts, BuildStatus::Failed, Some(failure.to_owned())).await
+}
+
+/// Clears away what the build needed, then closes its row: a row that is open still owns all of it.
+async fn end(
+    engine: &Engine,
+    facts: &Facts,
+    status: BuildStatus,
+    failure: Option<String>,
+) -> Result<Next, Refusal> {
+    if facts.dyno.is_some() {
+        dynos::forget(engine, facts.build.dyno).await?;
+    }
+    match tokio::fs::remove_file(source_file(&engine.settings, &facts.build)).await {
+        Err(failed) if failed.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Refusal::internal(failed));
+        }
+        _ => {}
+    }
+    let (mut build, was) = (facts.build.clone(), facts.build.status);
+    build.status = status;
+    build.failure = failure;
+    build.updated_at = engine.now();
+    let close = engine.store.write(move |tx| -> Result<(), Refusal> {
+        if tx.dyno_fetch(build.dyno).or_none()?.is_some() {
+            tx.dyno_delete(build.dyno)?;
+        }
+        tx.build_update(&build, was)?;
+        Ok(())
+    });
+    close.await?;
+    engine.wake.garbage();
+    engine.changes.tell();
+    Ok(Next::Rest)
+}

@@ -1,0 +1,118 @@
+//! Steps that several loops take with a dyno.
+
+use renga_model::{Dyno, DynoId, DynoState, Exit, ExitReason, Refusal, Worker};
+use renga_planner::Crashes;
+use renga_ports::{DynoSpec, RuntimeError};
+
+use crate::{Engine, error, words};
+use renga_store::{OrNone, Slot};
+
+/// Asks the node for a dyno whose row stands in `Starting`, unless this process has asked already. What can't be made
+/// is recorded as an exit, so that the owner of the row sees it like any other end.
+pub(crate) async fn ask_to_start(engine: &Engine, dyno: &Dyno, spec: DynoSpec) -> Result<(), Refusal> {
+    if !engine.asked.start(dyno.id) {
+        return Ok(());
+    }
+    match engine.runtime.start(spec).await {
+        Ok(()) => Ok(()),
+        Err(away @ RuntimeError::Away(_)) => {
+            engine.asked.ask_again(dyno.id);
+            Err(error::runtime(away))
+        }
+        Err(refused) => {
+            tracing::warn!(dyno.id = %dyno.id, dyno.name = %dyno.name, "could not start dyno {}: {refused}", dyno.name);
+            let reason = ExitReason::NotStarted(refused.to_string());
+            record_exit(engine, dyno, Exit { code: 1, reason, at: engine.now() }).await
+        }
+    }
+}
+
+/// Records how a dyno ended and tells whoever waits for it. A formation dyno that was asked to stop leaves no row;
+/// one that ended by itself stays as `Exited` (crashed) until its successor is planned. The rows of one-offs, builds
+/// and release commands are their loops' business.
+pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Result<(), Refusal> {
+    let (row, ended, now) = (dyno.clone(), exit.clone(), engine.now());
+    let formation = dyno.worker == Worker::Formation;
+    let recorded = engine.store.write(move |tx| -> Result<bool, Refusal> {
+        let Some(current) = tx.dyno_fetch(row.id).or_none()? else { return Ok(false) };
+        if current.state == DynoState::Exited {
+            return Ok(false);
+        }
+        if formation && current.state == DynoState::Stopping {
+            tx.dyno_delete(row.id)?;
+        } else {
+            tx.dyno_set_exit(row.id, current.generation, &ended, now)?;
+            if formation {
+                let slots = tx.slot_fetch_all(row.app)?;
+                let before = slots.iter().find(|slot| slot.name == row.name);
+                let before = before.map(|slot| Crashes { count: slot.crashes, last_at: slot.last_crash_at });
+                let Crashes { count, last_at } = Crashes::one_more(before, row.created_at, ended.at);
+                tx.slot_put(&Slot { app: row.app, name: row.name, crashes: count, last_crash_at: last_at })?;
+            }
+        }
+        Ok(true)
+    });
+    if recorded.await? {
+        tell_exit(engine, dyno, &exit);
+        wake_owner(engine, dyno).await?;
+    }
+    Ok(())
+}
+
+fn tell_exit(engine: &Engine, dyno: &Dyno, exit: &Exit) {
+    if dyno.worker == Worker::Build {
+        return;
+    }
+    let say = |text: String| engine.logs.write(dyno.app, words::heroku(exit.at, &dyno.name, text));
+    if let Some(error) = words::exit_error(exit) {
+        say(error);
+    }
+    if !matches!(exit.reason, ExitReason::NotStarted(_)) {
+        say(words::exited(exit));
+    }
+    let to = match (&dyno.worker, dyno.state) {
+        (Worker::Formation, DynoState::Stopping) => "down",
+        (Worker::Formation, _) => "crashed",
+        _ => "complete",
+    };
+    let from = if dyno.state == DynoState::Stopping { "up" } else { words::state(dyno.state) };
+    say(words::state_changed(from, to));
+}
+
+/// Rings the bell of the loop that owns the row.
+pub(crate) async fn wake_owner(engine: &Engine, dyno: &Dyno) -> Result<(), Refusal> {
+    match &dyno.worker {
+        Worker::Formation => {
+            engine.wake.formation(dyno.app);
+            engine.wake.routes();
+        }
+        Worker::OneOff(_) => engine.wake.one_off(dyno.id),
+        Worker::ReleasePhase => engine.wake.releases(dyno.app),
+        Worker::Build => {
+            let unfinished =
+                engine.store.read(|read| read.build_list_unfinished().map_err(error::store)).await?;
+            unfinished
+                .iter()
+                .filter(|build| build.dyno == dyno.id)
+                .for_each(|build| engine.wake.builds(build.id));
+        }
+    }
+    Ok(())
+}
+
+/// Frees what the node holds of an exited dyno, once its output has been taken over.
+pub(crate) async fn forget(engine: &Engine, dyno: DynoId) -> Result<(), Refusal> {
+    engine.logs.drained(dyno).await.map_err(error::logs)?;
+    free(engine, dyno).await
+}
+
+/// The same for a dyno whose output nobody follows.
+pub(crate) async fn free(engine: &Engine, dyno: DynoId) -> Result<(), Refusal> {
+    match engine.runtime.forget(dyno).await {
+        Ok(()) | Err(RuntimeError::NotFound(_)) => {
+            engine.asked.ask_again(dyno);
+            Ok(())
+        }
+        Err(failed) => Err(error::runtime(failed)),
+    }
+}

@@ -1,0 +1,306 @@
+//! Per app: the dynos that the current release and the formation ask for, against those that live.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use renga_model::{
+    App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoState, Formation, Refusal, Release, Slug, Worker,
+    limits,
+};
+use renga_planner::{Action, Crashes, Live, Slot, Want};
+use renga_store::{OrNone, Read};
+
+use super::dynos;
+use crate::{
+    Engine,
+    driver::{Loop, Next},
+    error,
+    spec::{Source, process_spec},
+    wakes::Bell,
+    words,
+};
+
+/// How often a dyno that leaves is looked at again while the router still has requests for it.
+const DRAIN_LOOK: Duration = Duration::from_millis(25);
+
+pub(crate) struct Formations {
+    engine: Engine,
+}
+
+impl Formations {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+}
+
+impl Loop for Formations {
+    type Key = AppId;
+    const NAME: &'static str = "formation";
+
+    fn bell(&self) -> &Bell<AppId> {
+        &self.engine.wake.formations
+    }
+    async fn scan(&self) -> Result<Vec<AppId>, Refusal> {
+        let apps = self.engine.store.read(|read| read.app_list().map_err(error::store)).await?;
+        Ok(apps.into_iter().map(|app| app.id).collect())
+    }
+    async fn pass(&self, app: AppId) -> Result<Next, Refusal> {
+        let engine = &self.engine;
+        let Some(facts) = engine.store.read(move |read| gather(read, app)).await? else {
+            return Ok(Next::Rest);
+        };
+        let actions = facts.plan(engine.now());
+        let wait = earliest_wait(&actions, engine.now());
+        let changed = carry_out(engine, &facts, actions).await?;
+        let facts = match changed {
+            true => engine.store.read(move |read| gather(read, app)).await?.unwrap_or(facts),
+            false => facts,
+        };
+        start_all(engine, &facts).await?;
+        let next = [wait, watch_boots(engine, &facts).await?, stop_all(engine, &facts).await?];
+        Ok(next.into_iter().flatten().min().map_or(Next::Rest, Next::Again))
+    }
+}
+
+// === what a pass knows ===
+
+struct Facts {
+    app: App,
+    release: Option<Release>,
+    slug: Option<Slug>,
+    formation: Vec<Formation>,
+    dynos: Vec<Dyno>,
+    crashes: BTreeMap<DynoName, Crashes>,
+}
+
+fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
+    let Some(app) = read.app_fetch(app).or_none()? else { return Ok(None) };
+    let release = read.release_current(app.id)?;
+    let slug = match release.as_ref().and_then(|release| release.slug) {
+        Some(slug) => read.slug_fetch(slug).or_none()?,
+        None => None,
+    };
+    let mut dynos = read.dyno_list_for_app(app.id)?;
+    dynos.retain(|dyno| dyno.worker == Worker::Formation);
+    let formation = read.formation_list(app.id)?;
+    let slots = read.slot_fetch_all(app.id)?.into_iter();
+    let crashes = slots.map(|s| (s.name, Crashes { count: s.crashes, last_at: s.last_crash_at })).collect();
+    Ok(Some(Facts { app, release, slug, formation, dynos, crashes }))
+}
+
+impl Facts {
+    fn plan(&self, now: Timestamp) -> Vec<Action> {
+        let live = self.dynos.iter().filter(|dyno| dyno.state != DynoState::Exited).map(live);
+        renga_planner::plan(self.want().as_ref(), &live.collect::<Vec<_>>(), now)
+    }
+
+    fn want(&self) -> Option<Want> {
+        let (release, slug) = (self.release.as_ref()?, self.slug.as_ref()?);
+        if self.app.deleted {
+            return None;
+        }
+        let runs =
+            |f: &&Formation| slug.process_types.contains_key(&f.process_type) && !f.process_type.is_release();
+        let slots = self.formation.iter().filter(runs).flat_map(|formation| self.slots(formation));
+        let preboot = !self.app.features_off.iter().any(|feature| feature == "preboot");
+        Some(Want { release: release.id, slots: slots.collect(), preboot })
+    }
+
+    fn slots(&self, formation: &Formation) -> Vec<Slot> {
+        let slot = |number| {
+            let name = DynoName::new(formation.process_type.clone(), number);
+            let crashes = self.crashes.get(&name).copied();
+            Slot { name, size: formation.size.clone(), epoch: formation.epoch, crashes }
+        };
+        (1..=formation.quantity).map(slot).collect()
+    }
+
+    fn formation_of(&self, name: &DynoName) -> Option<&Formation> {
+        self.formation.iter().find(|formation| formation.process_type == *name.process_type())
+    }
+}
+
+fn live(dyno: &Dyno) -> Live {
+    Live {
+        id: dyno.id,
+        name: dyno.name.clone(),
+        release: dyno.release,
+        size: dyno.size.clone(),
+        epoch: dyno.epoch,
+        state: dyno.state,
+    }
+}
+
+fn earliest_wait(actions: &[Action], now: Timestamp) -> Option<Duration> {
+    let until = actions.iter().filter_map(|action| match action {
+        Action::Wait { until, .. } => Some(*until),
+        _ => None,
+    });
+    until.min().map(|until| positive(until.duration_since(now)))
+}
+
+fn positive(duration: SignedDuration) -> Duration {
+    Duration::try_from(duration).unwrap_or_default()
+}
+
+// === acting ===
+
+/// Commits the intents: new rows, and rows that are asked to stop. Returns whether there were any.
+async fn carry_out(engine: &Engine, facts: &Facts, actions: Vec<Action>) -> Result<bool, Refusal> {
+    let now = engine.now();
+    let mut fresh = Vec::new();
+    let mut stops = Vec::new();
+    for action in actions {
+        match action {
+            Action::Start { name, why } => fresh.extend(new_row(facts, name, now).map(|row| (row, why))),
+            Action::Stop { id, name, why } => stops.push((id, name, why)),
+            Action::Wait { .. } => {}
+        }
+    }
+    let superseded = superseded(facts, &fresh);
+    if fresh.is_empty() && stops.is_empty() && superseded.is_empty() {
+        return Ok(false);
+    }
+    let rows: Vec<_> = fresh.iter().map(|(row, _)| row.clone()).collect();
+    let leaving: Vec<_> = stops.iter().map(|(id, ..)| *id).collect();
+    let commit = engine.store.write(move |tx| -> Result<(), Refusal> {
+        for id in superseded {
+            tx.dyno_delete(id)?;
+        }
+        for row in rows {
+            tx.dyno_insert(&row)?;
+            tx.dyno_move(row.id, row.generation, DynoEvent::Start, now)?;
+        }
+        for id in leaving {
+            let Some(row) = tx.dyno_fetch(id).or_none()? else { continue };
+            tx.dyno_move(id, row.generation, DynoEvent::Ask, now)?;
+        }
+        Ok(())
+    });
+    commit.await?;
+    for (row, why) in &fresh {
+        tracing::info!(app.name = %facts.app.name, dyno.name = %row.name, dyno.id = %row.id, "start {}: {why}", row.name);
+        let crashed = facts.dynos.iter().any(|d| d.name == row.name && d.state == DynoState::Exited);
+        let from = if crashed { "crashed" } else { "created" };
+        engine.logs.write(row.app, words::heroku(now, &row.name, words::state_changed(from, "starting")));
+        engine.logs.write(row.app, words::heroku(now, &row.name, words::starting(&row.command)));
+    }
+    for (id, name, why) in &stops {
+        tracing::info!(app.name = %facts.app.name, dyno.name = %name, dyno.id = %id, "stop {name}: {why}");
+    }
+    engine.wake.routes();
+    Ok(true)
+}
+
+/// Crashed rows whose slot gets a new dyno or is no longer wanted.
+fn superseded(facts: &Facts, fresh: &[(Dyno, &str)]) -> Vec<DynoId> {
+    let wanted = facts.want().map(|want| want.slots).unwrap_or_default();
+    let goes = |dyno: &&Dyno| {
+        fresh.iter().any(|(row, _)| row.name == dyno.name)
+            || !wanted.iter().any(|slot| slot.name == dyno.name)
+    };
+    facts.dynos.iter().filter(|d| d.state == DynoState::Exited).filter(goes).map(|dyno| dyno.id).collect()
+}
+
+fn new_row(facts: &Facts, name: DynoName, now: Timestamp) -> Option<Dyno> {
+    let (release, slug) = (facts.release.as_ref()?, facts.slug.as_ref()?);
+    let formation = facts.formation_of(&name)?;
+    Some(Dyno {
+        id: DynoId::random(),
+        app: facts.app.id,
+        worker: Worker::Formation,
+        release: Some(release.id),
+        release_version: Some(release.version),
+        size: formation.size.clone(),
+        command: slug.command(name.process_type())?.to_owned(),
+        name,
+        state: DynoState::Planned,
+        generation: 0,
+        epoch: formation.epoch,
+        address: None,
+        exit: None,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// Asks the node for every row that stands in `Starting`, all at one time.
+async fn start_all(engine: &Engine, facts: &Facts) -> Result<(), Refusal> {
+    let starting = facts.dynos.iter().filter(|dyno| dyno.state == DynoState::Starting);
+    let mut asking = tokio::task::JoinSet::new();
+    for dyno in starting {
+        let Some((release, slug)) = runs(engine, facts, dyno).await? else { continue };
+        let spec = process_spec(
+            &engine.settings,
+            &Source { app: &facts.app, release: &release, slug: slug.as_ref() },
+            dyno,
+        );
+        let (engine, dyno) = (engine.clone(), dyno.clone());
+        asking.spawn(async move { dynos::ask_to_start(&engine, &dyno, spec).await });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked.map_err(Refusal::internal)??;
+    }
+    Ok(())
+}
+
+/// The release and slug that a row was planned with, which may no longer be the current ones.
+async fn runs(
+    engine: &Engine,
+    facts: &Facts,
+    dyno: &Dyno,
+) -> Result<Option<(Release, Option<Slug>)>, Refusal> {
+    if let Some(release) = facts.release.clone().filter(|release| Some(release.id) == dyno.release) {
+        return Ok(Some((release, facts.slug.clone())));
+    }
+    let Some(release) = dyno.release else { return Ok(None) };
+    let fetch = engine.store.read(move |read| -> Result<_, Refusal> {
+        let Some(release) = read.release_fetch(release).or_none()? else { return Ok(None) };
+        let slug = match release.slug {
+            Some(slug) => read.slug_fetch(slug).or_none()?,
+            None => None,
+        };
+        Ok(Some((release, slug)))
+    });
+    fetch.await
+}
+
+/// Stops web dynos whose port has not answered in time; their exit counts as a crash. Returns when to look again.
+async fn watch_boots(engine: &Engine, facts: &Facts) -> Result<Option<Duration>, Refusal> {
+    let now = engine.now();
+    let booting = |d: &&Dyno| d.state == DynoState::Starting && d.name.process_type().is_web();
+    let mut next = None;
+    for dyno in facts.dynos.iter().filter(booting) {
+        let left = limits::BOOT_TIMEOUT.saturating_sub(positive(now.duration_since(dyno.updated_at)));
+        if !left.is_zero() {
+            next = Some(next.map_or(left, |next: Duration| next.min(left)));
+        } else if engine.asked.stop(dyno.id) {
+            for text in [words::BOOT_TIMEOUT, words::KILLING] {
+                engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
+            }
+            engine.runtime.stop(dyno.id, Duration::ZERO).await.map_err(error::runtime)?;
+        }
+    }
+    Ok(next)
+}
+
+/// SIGTERM to the dynos that the router has let go of. Returns when to look again at the others.
+async fn stop_all(engine: &Engine, facts: &Facts) -> Result<Option<Duration>, Refusal> {
+    let now = engine.now();
+    let mut look_again = None;
+    for dyno in facts.dynos.iter().filter(|dyno| dyno.state == DynoState::Stopping) {
+        let asked_for = positive(now.duration_since(dyno.updated_at));
+        let routed = dyno.name.process_type().is_web() && dyno.address.is_some();
+        if routed && !engine.published.has_left(dyno.id) && asked_for < limits::DRAIN_TIMEOUT {
+            engine.wake.routes();
+            look_again = Some(DRAIN_LOOK);
+        } else if engine.asked.stop(dyno.id) {
+            engine.logs.write(dyno.app, words::heroku(now, &dyno.name, words::STOPPING));
+            if let Err(failed) = engine.runtime.stop(dyno.id, limits::STOP_GRACE).await {
+                engine.asked.ask_again(dyno.id);
+                return Err(error::runtime(failed));
+            }
+        }
+    }
+    Ok(look_again)
+}

@@ -1,0 +1,156 @@
+//! Seen: what the node reports becomes rows.
+//!
+//! Every look compares the whole inventory with all rows. What runs with a row is adopted; what has exited is
+//! recorded and, when nobody wants to look into it any more, forgotten; what runs without a row and was met twice is
+//! stopped. A row whose dyno the node does not know is asked for again (`Starting`) or counts as lost (`Up`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use renga_model::{Dyno, DynoEvent, DynoId, DynoState, Exit, ExitReason, Refusal, Worker};
+use renga_ports::{DynoPhase, DynoReport};
+use tokio_util::sync::CancellationToken;
+
+use super::dynos::{forget, record_exit, wake_owner};
+use crate::{Engine, error, words};
+
+/// Pause after a look that failed.
+const RETRY: Duration = Duration::from_millis(200);
+
+pub(crate) async fn run(engine: Engine, cancel: CancellationToken) {
+    let mut memory = Memory::default();
+    loop {
+        let turn = async {
+            let looked = look(&engine, &mut memory).await;
+            let changed = engine.runtime.changed().await;
+            if let Err(refusal) = looked {
+                let context = refusal.context.as_deref().unwrap_or_default();
+                tracing::warn!("could not take the inventory: {refusal} {context}");
+                tokio::time::sleep(RETRY).await;
+            }
+            if changed.is_err() {
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            () = turn => {}
+        }
+    }
+}
+
+/// What was met once and is judged only when met again.
+#[derive(Default)]
+struct Memory {
+    strangers: BTreeSet<DynoId>,
+    missing: BTreeSet<DynoId>,
+}
+
+async fn look(engine: &Engine, memory: &mut Memory) -> Result<(), Refusal> {
+    // The inventory first: a row that is younger than it can only be `Planned` or `Starting`.
+    let reports = engine.runtime.inventory().await.map_err(error::runtime)?;
+    let rows = engine.store.read(|read| read.dyno_list().map_err(error::store)).await?;
+    let reports: BTreeMap<_, _> = reports.into_iter().map(|report| (report.id, report)).collect();
+    let known: BTreeSet<_> = rows.iter().map(|row| row.id).collect();
+
+    let mut missing = BTreeSet::new();
+    for row in rows.iter().filter(|row| row.state != DynoState::Exited) {
+        match reports.get(&row.id) {
+            Some(report) => adopt(engine, row, report).await?,
+            None => {
+                missing.insert(row.id);
+                if memory.missing.contains(&row.id) {
+                    miss(engine, row).await?;
+                }
+            }
+        }
+    }
+    memory.missing = missing;
+    let exited: BTreeSet<_> = rows.iter().filter(|r| is_done_with(r)).map(|row| row.id).collect();
+    let strangers = reports.values().filter(|r| !known.contains(&r.id) || exited.contains(&r.id));
+    memory.strangers = dispose(engine, strangers, &memory.strangers).await;
+    Ok(())
+}
+
+/// Formation dynos leave nothing that anybody reads after their exit; builds and others are forgotten by their loops.
+fn is_done_with(row: &Dyno) -> bool {
+    row.state == DynoState::Exited && row.worker == Worker::Formation
+}
+
+async fn adopt(engine: &Engine, row: &Dyno, report: &DynoReport) -> Result<(), Refusal> {
+    if let DynoPhase::Exited(exit) = &report.phase {
+        follow(engine, row);
+        return record_exit(engine, row, exit.clone()).await;
+    }
+    follow(engine, row);
+    if report.phase == DynoPhase::Ready && row.state == DynoState::Starting {
+        let (id, generation, address, now) = (row.id, row.generation, report.address, engine.now());
+        let up = engine.store.write(move |tx| -> Result<(), Refusal> {
+            if let Some(address) = address {
+                tx.dyno_set_address(id, address)?;
+            }
+            tx.dyno_move(id, generation, DynoEvent::Ready, now)?;
+            Ok(())
+        });
+        up.await?;
+        if row.worker != Worker::Build {
+            let text = words::state_changed("starting", "up");
+            engine.logs.write(row.app, words::heroku(now, &row.name, text));
+        }
+        wake_owner(engine, row).await?;
+    }
+    Ok(())
+}
+
+/// Output of formation dynos and detached one-offs belongs in the app's log.
+fn follow(engine: &Engine, row: &Dyno) {
+    let to_log = match &row.worker {
+        Worker::Formation => true,
+        Worker::OneOff(one_off) => one_off.attach_hash.is_none(),
+        Worker::ReleasePhase | Worker::Build => false,
+    };
+    if to_log {
+        engine.logs.follow_dyno(row.app, row.id, &row.name.to_string());
+    }
+}
+
+async fn miss(engine: &Engine, row: &Dyno) -> Result<(), Refusal> {
+    match row.state {
+        DynoState::Planned | DynoState::Starting => {
+            engine.asked.ask_again(row.id);
+            wake_owner(engine, row).await
+        }
+        _ => {
+            record_exit(engine, row, Exit { code: 137, reason: ExitReason::SupervisorLost, at: engine.now() })
+                .await
+        }
+    }
+}
+
+/// Returns the strangers met this time.
+async fn dispose(
+    engine: &Engine,
+    strangers: impl Iterator<Item = &DynoReport>,
+    met: &BTreeSet<DynoId>,
+) -> BTreeSet<DynoId> {
+    let mut now_met = BTreeSet::new();
+    for report in strangers {
+        now_met.insert(report.id);
+        let done = match &report.phase {
+            DynoPhase::Exited(_) => forget(engine, report.id).await,
+            _ if met.contains(&report.id) => {
+                tracing::warn!(dyno.id = %report.id, "a dyno runs that no row wants: stopping {}", report.id);
+                engine.runtime.stop(report.id, Duration::ZERO).await.map_err(error::runtime)
+            }
+            _ => Ok(()),
+        };
+        if let Err(refusal) = done {
+            let context = refusal.context.as_deref().unwrap_or_default();
+            tracing::warn!(dyno.id = %report.id, "could not clear away dyno {}: {refusal} {context}", report.id);
+        }
+    }
+    now_met
+}

@@ -1,0 +1,118 @@
+//! The route table: made whole from rows, published when it differs from what the router has, and again while
+//! requests are under way to dynos that leave.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use renga_model::{DynoState, ProcessType, Refusal, RouteTable};
+use renga_planner::{AppFacts, table};
+use renga_ports::RouteFeedError;
+use renga_store::{OrNone, Read};
+
+use crate::{
+    Engine,
+    driver::{Loop, Next},
+    wakes::Bell,
+};
+
+/// Pause between asking the router for requests under way.
+const DRAIN_LOOK: Duration = Duration::from_millis(25);
+/// Pause after the router did not answer.
+const RETRY: Duration = Duration::from_millis(100);
+
+pub(crate) struct Routes {
+    engine: Engine,
+}
+
+impl Routes {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+}
+
+impl Loop for Routes {
+    type Key = ();
+    const NAME: &'static str = "routes";
+
+    fn bell(&self) -> &Bell<()> {
+        &self.engine.wake.routes
+    }
+    fn period(&self) -> Duration {
+        // Also how soon a restarted router that lost its table gets one.
+        Duration::from_secs(1)
+    }
+    async fn scan(&self) -> Result<Vec<()>, Refusal> {
+        Ok(vec![()])
+    }
+    async fn pass(&self, (): ()) -> Result<Next, Refusal> {
+        let engine = &self.engine;
+        let domain = engine.settings.domain.clone();
+        let (facts, leaving) = engine.store.read(move |read| gather(read, &domain)).await?;
+        let apps = table(facts);
+        let generation = match engine.published.last() {
+            Some(last) if last.apps == apps => last.generation,
+            _ => engine.store.write(|tx| tx.counter_next("route").map_err(Refusal::from)).await?,
+        };
+        let table = RouteTable { generation, apps };
+        match engine.routes.publish(&table).await {
+            Ok(answer) => {
+                engine.published.record(table, answer);
+                leaving.into_iter().for_each(|app| engine.wake.formation(app));
+                let draining = engine.published.is_draining();
+                Ok(if draining { Next::Again(DRAIN_LOOK) } else { Next::Rest })
+            }
+            Err(RouteFeedError::Stale { seen }) => {
+                tracing::warn!(
+                    route.generation = generation,
+                    route.seen = seen,
+                    "the router has seen a newer table"
+                );
+                engine.published.forget();
+                engine.store.write(move |tx| tx.counter_raise("route", seen).map_err(Refusal::from)).await?;
+                Ok(Next::Again(Duration::ZERO))
+            }
+            Err(away @ RouteFeedError::Away(_)) => {
+                tracing::debug!("could not publish routes: {away}");
+                engine.published.forget();
+                Ok(Next::Again(RETRY))
+            }
+        }
+    }
+}
+
+/// What routing needs of every app, and the apps that have a web dyno leaving.
+fn gather(read: &Read<'_>, domain: &str) -> Result<(Vec<AppFacts>, Vec<renga_model::AppId>), Refusal> {
+    let mut dynos = BTreeMap::<_, Vec<_>>::new();
+    for dyno in read.dyno_list()? {
+        dynos.entry(dyno.app).or_default().push(dyno);
+    }
+    let mut leaving = Vec::new();
+    let mut facts = Vec::new();
+    for app in read.app_list()? {
+        let dynos = dynos.remove(&app.id).unwrap_or_default();
+        if dynos.iter().any(|dyno| dyno.state == DynoState::Stopping) {
+            leaving.push(app.id);
+        }
+        let release = read.release_current(app.id)?;
+        let has_code = release.as_ref().is_some_and(|release| release.slug.is_some());
+        let declares_web = match release.as_ref().and_then(|release| release.slug) {
+            Some(slug) => read
+                .slug_fetch(slug)
+                .or_none()?
+                .is_some_and(|s| s.process_types.contains_key(&ProcessType::web())),
+            None => false,
+        };
+        let formation = read.formation_list(app.id)?;
+        let web = formation.iter().find(|f| f.process_type.is_web()).filter(|_| declares_web);
+        let page = |key| release.as_ref().and_then(|r| r.config.get(key)).map(|url| url.expose().to_owned());
+        facts.push(AppFacts {
+            hosts: vec![format!("{}.{domain}", app.name)],
+            has_code,
+            web_wanted: web.map_or(0, |formation| formation.quantity),
+            error_page_url: page("ERROR_PAGE_URL"),
+            maintenance_page_url: page("MAINTENANCE_PAGE_URL"),
+            dynos,
+            app,
+        });
+    }
+    Ok((facts, leaving))
+}

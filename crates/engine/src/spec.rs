@@ -1,0 +1,120 @@
+//! From rows to a complete dyno spec. The same rows always give the same spec, so asking the node again after a crash
+//! asks for the same dyno.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use renga_model::{App, Dyno, DynoSize, Release, Secret, Slug, Worker, limits};
+use renga_ports::{DynoLimits, DynoSpec, Tty};
+
+use crate::Settings;
+
+/// The port that web dynos are told. Any would do: every dyno has a network of its own.
+const PORT: u16 = 5000;
+
+/// Sources the app's profile scripts, then becomes the command. The command is an argument, never part of the script.
+const LAUNCHER: &str = r#"cd /app
+for script in .profile.d/*.sh; do [ -r "$script" ] && . "$script"; done
+[ -r .profile ] && . ./.profile
+unset script
+exec /bin/bash -c "$1""#;
+
+/// What a running process of an app is made of.
+pub(crate) struct Source<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) release: &'a Release,
+    pub(crate) slug: Option<&'a Slug>,
+}
+
+pub(crate) fn process_spec(settings: &Settings, source: &Source<'_>, dyno: &Dyno) -> DynoSpec {
+    let mut env = base_env(source, dyno);
+    let (mut attach, mut tty, mut time_to_live) = (false, None, None);
+    match &dyno.worker {
+        Worker::OneOff(one_off) => {
+            attach = one_off.attach_hash.is_some();
+            tty = (attach && !one_off.force_no_tty).then(|| window(&one_off.env));
+            time_to_live = one_off.time_to_live_s.map(|s| Duration::from_secs(s.into()));
+            env.extend(one_off.env.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        Worker::ReleasePhase => time_to_live = Some(limits::RELEASE_PHASE_TIMEOUT),
+        Worker::Formation | Worker::Build => {}
+    }
+    let is_web = dyno.worker == Worker::Formation && dyno.name.process_type().is_web();
+    let argv = ["/bin/bash", "-c", LAUNCHER, "bash", &dyno.command].map(str::to_owned).to_vec();
+    DynoSpec {
+        id: dyno.id,
+        generation: dyno.generation,
+        app: dyno.app,
+        kind: dyno.worker.kind(),
+        name: dyno.name.clone(),
+        stack: source.slug.map_or(&source.app.stack, |slug| &slug.stack).clone(),
+        layers: source
+            .slug
+            .map(|slug| slug.layers.iter().map(|l| l.digest.clone()).collect())
+            .unwrap_or_default(),
+        mounts: Vec::new(),
+        inputs: Vec::new(),
+        files: Vec::new(),
+        with_builder: false,
+        argv,
+        env,
+        limits: size_limits(settings, &dyno.size, time_to_live),
+        port: is_web.then_some(PORT),
+        tty,
+        attach,
+    }
+}
+
+/// Config vars first: what the platform sets wins.
+fn base_env(source: &Source<'_>, dyno: &Dyno) -> BTreeMap<String, Secret> {
+    let config = source.release.config.iter().map(|(k, v)| (k.to_string(), v.clone()));
+    let mut env: BTreeMap<String, Secret> = config.collect();
+    env.entry("PATH".into()).or_insert_with(|| Secret::new("/usr/local/bin:/usr/bin:/bin"));
+    env.entry("LANG".into()).or_insert_with(|| Secret::new("C.UTF-8"));
+    for (name, value) in [
+        ("DYNO", dyno.name.to_string()),
+        ("HOME", "/app".into()),
+        ("PWD", "/app".into()),
+        ("PS1", r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]".into()),
+        ("PORT", PORT.to_string()),
+    ] {
+        env.insert(name.into(), Secret::new(value));
+    }
+    if source.app.features_on.iter().any(|feature| feature == "runtime-dyno-metadata") {
+        env.extend(metadata(source, dyno));
+    }
+    env
+}
+
+/// The app feature `runtime-dyno-metadata`. What is not known is absent, not empty.
+fn metadata(source: &Source<'_>, dyno: &Dyno) -> Vec<(String, Secret)> {
+    let commit = source.slug.and_then(|slug| slug.commit.clone());
+    let known = [
+        ("HEROKU_APP_ID", Some(source.app.id.to_string())),
+        ("HEROKU_APP_NAME", Some(source.app.name.to_string())),
+        ("HEROKU_DYNO_ID", Some(dyno.id.to_string())),
+        (
+            "HEROKU_RELEASE_CREATED_AT",
+            Some(source.release.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        ),
+        ("HEROKU_RELEASE_VERSION", Some(format!("v{}", source.release.version))),
+        ("HEROKU_SLUG_COMMIT", commit),
+        ("HEROKU_SLUG_DESCRIPTION", Some(source.release.description.clone())),
+    ];
+    known.into_iter().filter_map(|(k, v)| Some((k.to_owned(), Secret::new(v?)))).collect()
+}
+
+fn window(env: &BTreeMap<String, Secret>) -> Tty {
+    let number = |name: &str, default| env.get(name).and_then(|v| v.expose().parse().ok()).unwrap_or(default);
+    Tty { columns: number("COLUMNS", 80), rows: number("LINES", 24) }
+}
+
+fn size_limits(settings: &Settings, size: &str, time_to_live: Option<Duration>) -> DynoLimits {
+    let size = DynoSize::find(size).unwrap_or(DynoSize::default_size());
+    DynoLimits {
+        memory_bytes: size.memory_bytes(),
+        cpu_shares: size.cpu_shares,
+        processes_max: size.processes_max,
+        disk_bytes: settings.dyno_disk_bytes,
+        time_to_live,
+    }
+}

@@ -1,0 +1,29 @@
+//! Every loop there is. What starts here is what keeps the platform true to its rows.
+
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Engine,
+    driver::drive,
+    loops::{
+        builds::Builds, deletions::Deletions, formation::Formations, garbage::Garbage, inventory,
+        one_offs::OneOffs, releases::Releases, routes::Routes,
+    },
+};
+
+/// Starts all loops on `tasks`; they end when `cancel` does.
+pub fn run(engine: &Engine, tasks: &TaskTracker, cancel: &CancellationToken) {
+    // Seen: what the node reports, into rows.
+    tasks.spawn(inventory::run(engine.clone(), cancel.clone()));
+    // Wanted against seen, per app.
+    tasks.spawn(drive(Arc::new(Formations::new(engine.clone())), cancel.clone()));
+    tasks.spawn(drive(Arc::new(OneOffs::new(engine.clone())), cancel.clone()));
+    tasks.spawn(drive(Arc::new(Routes::new(engine.clone())), cancel.clone()));
+    tasks.spawn(drive(Arc::new(Deletions::new(engine.clone())), cancel.clone()));
+    // Workflows.
+    tasks.spawn(drive(Arc::new(Builds::new(engine.clone())), cancel.clone()));
+    tasks.spawn(drive(Arc::new(Releases::new(engine.clone())), cancel.clone()));
+    tasks.spawn(drive(Arc::new(Garbage::new(engine.clone())), cancel.clone()));
+}

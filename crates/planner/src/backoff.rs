@@ -1,0 +1,55 @@
+//! When a crashed dyno may start again (`heroku-behaviour.md` §10, crash policy of 2014, cap of the newer pages).
+//!
+//! The first crash is followed by a restart at once; each further one within ten minutes of its start by a pause of
+//! 10, 20, 40 ... minutes, at most 320. A dyno that ran for more than ten minutes starts its count anew.
+
+use jiff::{SignedDuration, Timestamp};
+
+pub(crate) const YOUNG: SignedDuration = SignedDuration::from_mins(10);
+const PAUSE_FIRST: SignedDuration = SignedDuration::from_mins(10);
+const PAUSE_MAX: SignedDuration = SignedDuration::from_mins(320);
+
+/// The crashes of one slot (`web.1`) since its release, restart or last long run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crashes {
+    pub count: u32,
+    pub last_at: Timestamp,
+}
+
+impl Crashes {
+    /// The count after one more crash of a dyno that was started at `started_at`.
+    pub fn one_more(before: Option<Crashes>, started_at: Timestamp, at: Timestamp) -> Crashes {
+        let young = at.duration_since(started_at) < YOUNG;
+        let count = before.filter(|_| young).map_or(0, |crashes| crashes.count);
+        Crashes { count: count + 1, last_at: at }
+    }
+}
+
+/// The earliest time of the next start.
+pub fn restart_at(crashes: Option<Crashes>) -> Option<Timestamp> {
+    let crashes = crashes.filter(|crashes| crashes.count > 1)?;
+    let doublings = (crashes.count - 2).min(10);
+    let pause = PAUSE_MAX.min(PAUSE_FIRST * 2i32.pow(doublings));
+    Some(crashes.last_at + pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_a_long_run_forgives() {
+        let at = |minutes: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
+        let pause = |count| {
+            let crashes = Crashes { count, last_at: at(0) };
+            restart_at(Some(crashes)).map(|t| t.duration_since(at(0)).as_mins())
+        };
+        assert_eq!(
+            [pause(1), pause(2), pause(3), pause(4), pause(9)],
+            [None, Some(10), Some(20), Some(40), Some(320)]
+        );
+        let twice = Crashes { count: 2, last_at: at(0) };
+        assert_eq!(Crashes::one_more(Some(twice), at(1), at(2)).count, 3);
+        assert_eq!(Crashes::one_more(Some(twice), at(1), at(60)).count, 1);
+    }
+}

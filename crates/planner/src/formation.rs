@@ -1,0 +1,130 @@
+//! Which dynos to start and stop so that an app's formation is what is wanted.
+//!
+//! A *slot* is a name such as `web.1`. A live dyno *fits* its slot when it runs the wanted release, in the wanted
+//! size, and was planned after the last restart. Web slots roll with surge: the successor starts while the
+//! predecessor serves, which is asked to stop when the successor is up; so a release that does not boot never takes
+//! the old one away. Every other process type stops before it starts: no clock runs twice.
+
+use jiff::Timestamp;
+use renga_model::{DynoId, DynoName, DynoState, ProcessType, ReleaseId};
+
+use crate::backoff::{Crashes, restart_at};
+
+/// What the current release and the formation ask for.
+#[derive(Debug, Clone)]
+pub struct Want {
+    pub release: ReleaseId,
+    pub slots: Vec<Slot>,
+    /// Whether web successors start before their predecessors stop (the app feature `preboot`, on by default).
+    pub preboot: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Slot {
+    pub name: DynoName,
+    pub size: String,
+    pub epoch: u64,
+    pub crashes: Option<Crashes>,
+}
+
+/// A formation dyno that has not exited.
+#[derive(Debug, Clone)]
+pub struct Live {
+    pub id: DynoId,
+    pub name: DynoName,
+    pub release: Option<ReleaseId>,
+    pub size: String,
+    pub epoch: u64,
+    pub state: DynoState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    Start {
+        name: DynoName,
+        why: &'static str,
+    },
+    Stop {
+        id: DynoId,
+        name: DynoName,
+        why: &'static str,
+    },
+    /// Nothing to do for this slot before then.
+    Wait {
+        name: DynoName,
+        until: Timestamp,
+    },
+}
+
+/// `want` of none means that nothing may run: no code yet, or the app is going.
+pub fn plan(want: Option<&Want>, live: &[Live], now: Timestamp) -> Vec<Action> {
+    let Some(want) = want else {
+        return live.iter().filter_map(|dyno| stop(dyno, "nothing is wanted")).collect();
+    };
+    let is_wanted = |dyno: &&Live| want.slots.iter().any(|slot| slot.name == dyno.name);
+    let surplus = live.iter().filter(|dyno| !is_wanted(dyno));
+    let mut actions: Vec<_> = surplus.filter_map(|dyno| stop(dyno, "the formation is smaller")).collect();
+    for slot in &want.slots {
+        let of_slot: Vec<_> = live.iter().filter(|dyno| dyno.name == slot.name).collect();
+        plan_slot(want, slot, &of_slot, now, &mut actions);
+    }
+    actions
+}
+
+fn plan_slot(want: &Want, slot: &Slot, live: &[&Live], now: Timestamp, actions: &mut Vec<Action>) {
+    let (fitting, others): (Vec<_>, Vec<_>) = live.iter().partition(|dyno| fits(dyno, want, slot));
+    if let Some((kept, doubles)) = keep_best(fitting) {
+        actions.extend(doubles.into_iter().filter_map(|dyno| stop(dyno, "a second of the same name")));
+        if kept.state == DynoState::Up || !surges(want, slot.name.process_type()) {
+            actions.extend(others.into_iter().filter_map(|dyno| stop(dyno, "replaced by its successor")));
+        }
+        return;
+    }
+    if !surges(want, slot.name.process_type()) && !others.is_empty() {
+        actions.extend(others.into_iter().filter_map(|dyno| stop(dyno, "its successor waits for its end")));
+        return;
+    }
+    match restart_at(slot.crashes) {
+        Some(until) if until > now => actions.push(Action::Wait { name: slot.name.clone(), until }),
+        _ => actions.push(Action::Start { name: slot.name.clone(), why: start_reason(slot, &others) }),
+    }
+}
+
+fn fits(dyno: &Live, want: &Want, slot: &Slot) -> bool {
+    dyno.state != DynoState::Stopping
+        && dyno.release == Some(want.release)
+        && dyno.epoch >= slot.epoch
+        && dyno.size.eq_ignore_ascii_case(&slot.size)
+}
+
+/// The one that is furthest on stays.
+fn keep_best<'a>(fitting: Vec<&&'a Live>) -> Option<(&'a Live, Vec<&'a Live>)> {
+    let rank = |dyno: &Live| match dyno.state {
+        DynoState::Up => 0,
+        DynoState::Starting => 1,
+        _ => 2,
+    };
+    let mut sorted: Vec<&Live> = fitting.into_iter().copied().collect();
+    sorted.sort_by_key(|dyno| (rank(dyno), dyno.id));
+    let mut rest = sorted.into_iter();
+    rest.next().map(|best| (best, rest.collect()))
+}
+
+fn surges(want: &Want, process_type: &ProcessType) -> bool {
+    want.preboot && process_type.is_web()
+}
+
+fn start_reason(slot: &Slot, others: &[&&Live]) -> &'static str {
+    match (slot.crashes.is_some(), others.is_empty()) {
+        (true, _) => "it crashed",
+        (false, true) => "the formation asks for it",
+        (false, false) => "a newer release or a restart asks for it",
+    }
+}
+
+fn stop(dyno: &Live, why: &'static str) -> Option<Action> {
+    (dyno.state != DynoState::Stopping).then(|| Action::Stop { id: dyno.id, name: dyno.name.clone(), why })
+}
+
+#[cfg(test)]
+mod tests;
