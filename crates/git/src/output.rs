@@ -1,0 +1,134 @@
+//! A process's output as a response body. Dropping the body (the client has gone) ends the process.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use tokio::{process::ChildStdout, sync::OwnedSemaphorePermit, task::AbortHandle, time::Sleep};
+use tokio_util::io::ReaderStream;
+
+use crate::{
+    command::{GitProcess, read_at_most},
+    push::PushToken,
+};
+
+const CHUNK_BYTES: usize = 64 * 1024;
+/// After its output has ended, a process has this long to go.
+const EXIT_TIME_MAX: Duration = Duration::from_secs(30);
+const STDERR_BYTES_MAX: u64 = 4 * 1024;
+
+/// The body of every answer of this crate.
+#[derive(Debug)]
+pub struct Body(Content);
+
+#[derive(Debug)]
+enum Content {
+    Full(Option<Bytes>),
+    Process(Box<Running>),
+}
+
+/// All that lives as long as the request.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) operation: &'static str,
+    pub(crate) stdout: ReaderStream<ChildStdout>,
+    /// None once the output has ended.
+    pub(crate) process: Option<GitProcess>,
+    pub(crate) deadline: Pin<Box<Sleep>>,
+    pub(crate) input: AbortHandle,
+    /// Held, not read: they are given back with the body.
+    pub(crate) _token: Option<PushToken>,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+impl Body {
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self(Content::Full(Some(bytes)))
+    }
+    pub(crate) fn process(running: Running) -> Self {
+        Self(Content::Process(Box::new(running)))
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut self.0 {
+            Content::Full(bytes) => {
+                let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
+                Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Content::Process(running) => {
+                running.poll(context).map(|chunk| chunk.map(|data| data.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.0, Content::Full(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Content::Full(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Process(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Running {
+    pub(crate) fn chunks(stdout: ChildStdout) -> ReaderStream<ChildStdout> {
+        ReaderStream::with_capacity(stdout, CHUNK_BYTES)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.deadline.as_mut().poll(context).is_ready() {
+            self.process = None;
+            return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+        }
+        let chunk = ready!(futures_core::Stream::poll_next(Pin::new(&mut self.stdout), context));
+        if chunk.is_none()
+            && let Some(process) = self.process.take()
+        {
+            let tasks = process.tasks().clone();
+            tasks.spawn(finish(self.operation, process));
+        }
+        Poll::Ready(chunk)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.input.abort();
+    }
+}
+
+/// Reaps the process and tells the operator what it complained about; the client has been told by git itself.
+async fn finish(operation: &'static str, mut process: GitProcess) {
+    let stderr = process.stderr.take();
+    let end = async {
+        let complaint = read_at_most(stderr, STDERR_BYTES_MAX).await?;
+        Ok::<_, io::Error>((complaint, process.wait().await?))
+    };
+    match tokio::time::timeout(EXIT_TIME_MAX, end).await {
+        Ok(Ok((_, status))) if status.success() => {}
+        Ok(Ok((complaint, status))) => {
+            let complaint = String::from_utf8_lossy(&complaint);
+            tracing::info!(%status, stderr = complaint.trim(), "git {operation} ended with an error");
+        }
+        Ok(Err(error)) => tracing::warn!(error = %error, "could not wait for git {operation}"),
+        Err(_) => tracing::warn!("git {operation} did not end after its output"),
+    }
+}
