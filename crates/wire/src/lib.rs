@@ -1,1 +1,47 @@
-//! wire
+//! The public JSON of the Platform API: what a client may send, what it gets back, and how the words of `model` become
+//! these shapes.
+//!
+//! Every answer holds every property that the published schema lists for its resource; what does not exist here is
+//! `null`, as the schema allows, never absent. Requests name every member that official clients send; a member that is
+//! not named here is refused by the API with its name, so that a typing error is not silently dropped.
+//!
+//! ```text
+//! model::App ──App::new(app, owner, site)──> wire::App ──serde──> {"id": ..., "name": ...}
+//! {"name": ...} ──serde──> wire::AppCreate ──api──> engine operation
+//! ```
+//!
+//! The crate refuses to know who asks, what is stored or which status an answer has. Shapes derive both `Serialize` and
+//! `Deserialize`, so that the command line reads what the API writes. A change here is a decision (I15).
+
+mod account;
+mod app;
+mod build;
+mod catalogue;
+mod dyno;
+mod error;
+mod ids;
+mod log;
+mod release;
+mod site;
+mod time;
+
+pub use account::{
+    AccessToken, Account, Authorization, AuthorizationClient, AuthorizationCreate, AuthorizationUser,
+    BrowserLogin, BrowserLoginBegin, Delinquency, NumberText, RateLimit,
+};
+pub use app::{
+    App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackName, BuildpackUpdate, BuildpackUpdates,
+    Collaborator, CollaboratorUser, Domain, Feature, FeatureUpdate,
+};
+pub use build::{Build, BuildCreate, BuildStatus, BuildpackChoice, Source, SourceBlob, SourceUrls};
+pub use catalogue::{Cost, DynoSize, Generation, Provider, Region, Stack};
+pub use dyno::{
+    Dyno, DynoCreate, DynoRelease, DynoSizeChoice, EnvValue, Formation, FormationUpdate, FormationUpdates,
+    QuantityText, state_shown,
+};
+pub use error::ErrorBody;
+pub use ids::{IdName, IdOnly, NameId, UserRef, derived_id};
+pub use log::{LogSession, LogSessionCreate};
+pub use release::{Artifact, ConfigChange, Release, ReleaseCreate, Slug, SlugBlob, config_vars};
+pub use site::Site;
+pub use time::Time;

@@ -1,12 +1,19 @@
-//! Builds: asked for by a push or by the API, carried out by the build workflow.
+//! Builds: begun by a push or by the API, carried on by their workflow.
 
-use renga_model::{AccountId, AppId, Build, BuildId, BuildSource, BuildStatus, DynoId, Refusal};
-use renga_store::OrNone;
+use renga_model::{Account, AccountId, AppId, Build, BuildId, BuildSource, BuildStatus, DynoId, Refusal};
+use renga_store::{OrNone, StoreError};
 
+use super::{access::app_row, buildpacks};
 use crate::{Engine, words};
 
-/// Asks for a build. `buildpacks` empty means the app's own list. One build per app at a time: another one under way
-/// is a conflict.
+/// Bytes of a source's URL, and of its version and description (ours).
+const URL_BYTES_MAX: usize = 8 * 1024;
+const VERSION_BYTES_MAX: usize = 255;
+/// Builds that a list shows.
+const LIST_MAX: usize = 1_000;
+
+/// Inserts a build and wakes its workflow. `buildpacks` stands for this build only; empty means the app's own list.
+/// One build of an app at a time: a second one is a conflict.
 pub async fn create(
     engine: &Engine,
     app: AppId,
@@ -14,22 +21,20 @@ pub async fn create(
     source: BuildSource,
     buildpacks: Vec<String>,
 ) -> Result<Build, Refusal> {
+    check_source(&source)?;
+    let chosen = buildpacks.iter().map(|text| buildpacks::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let now = engine.now();
-    let insert = engine.store.write(move |tx| -> Result<_, Refusal> {
-        let app = tx
-            .app_fetch(app)
-            .or_none()?
-            .filter(|app| !app.deleted)
-            .ok_or_else(|| Refusal::not_found("app"))?;
-        let own = app.buildpacks.iter().map(|buildpack| buildpack.0.clone()).collect();
+    let insert = engine.store.write(move |tx| -> Result<(Build, Account), Refusal> {
+        let row = app_row(tx, app)?;
+        let list = if chosen.is_empty() { row.buildpacks } else { chosen };
         let build = Build {
             id: BuildId::random(),
-            app: app.id,
+            app,
             user,
             status: BuildStatus::Pending,
             source,
-            stack: app.build_stack.clone(),
-            buildpacks: if buildpacks.is_empty() { own } else { buildpacks },
+            stack: row.build_stack,
+            buildpacks: list.into_iter().map(|buildpack| buildpack.0).collect(),
             dyno: DynoId::random(),
             slug: None,
             release: None,
@@ -37,13 +42,70 @@ pub async fn create(
             created_at: now,
             updated_at: now,
         };
-        tx.build_insert(&build)?;
-        let email = tx.account_fetch(user).or_none()?.map(|account| account.email).unwrap_or_default();
-        Ok((build, email))
+        tx.build_insert(&build).map_err(|error| match error {
+            StoreError::Conflict { what: "unfinished build" } => Refusal::conflict(
+                "Another build of this app is in progress. Wait for it to end, then try again.",
+            ),
+            other => other.into(),
+        })?;
+        let account = tx.account_fetch(user)?;
+        Ok((build, account))
     });
-    let (build, email) = insert.await?;
-    engine.logs.output_append(&build.id.to_string(), 0, "").await.map_err(crate::error::logs)?;
-    engine.logs.write(app, words::api(now, format!("Build started by user {email}")));
+    let (build, account) = insert.await?;
+    engine.logs.write(app, words::api(now, format!("Build started by user {}", account.email)));
     engine.wake.builds(build.id);
     Ok(build)
+}
+
+/// The name of a build's output in the log port.
+pub fn output(build: BuildId) -> String {
+    build.to_string()
+}
+
+impl Engine {
+    /// Newest first.
+    pub async fn build_list(&self, app: AppId) -> Result<Vec<(Build, Account)>, Refusal> {
+        let list = self.store.read(move |read| -> Result<_, Refusal> {
+            let builds = read.build_list(app, LIST_MAX)?;
+            builds.into_iter().map(|build| Ok((build.clone(), read.account_fetch(build.user)?))).collect()
+        });
+        list.await
+    }
+
+    pub async fn build_fetch(&self, app: AppId, build: &str) -> Result<(Build, Account), Refusal> {
+        let not_found = || Refusal::not_found("build");
+        let build: BuildId = build.parse().map_err(|_| not_found())?;
+        let fetch = self.store.read(move |read| -> Result<_, Refusal> {
+            let Some(build) = read.build_fetch(build).or_none()? else { return Ok(None) };
+            let user = read.account_fetch(build.user)?;
+            Ok(Some((build, user)))
+        });
+        fetch.await?.filter(|(build, _)| build.app == app).ok_or_else(not_found)
+    }
+
+    /// Forgets what the builds of an app have kept for the next one.
+    pub async fn build_cache_delete(&self, app: AppId) -> Result<(), Refusal> {
+        self.store.write(move |tx| tx.build_cache_delete(app).map_err(Refusal::from)).await?;
+        self.wake.garbage();
+        Ok(())
+    }
+}
+
+fn check_source(source: &BuildSource) -> Result<(), Refusal> {
+    let BuildSource::Url { url, checksum, version, description } = source else { return Ok(()) };
+    let http = url.starts_with("https://") || url.starts_with("http://");
+    if !http || url.len() > URL_BYTES_MAX || !url.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Refusal::invalid("source_blob.url must be an http or https URL of a tarball."));
+    }
+    if [version, description].into_iter().flatten().any(|text| text.len() > VERSION_BYTES_MAX) {
+        return Err(Refusal::invalid(format!("The version may have at most {VERSION_BYTES_MAX} bytes.")));
+    }
+    let legal = |sum: &str| {
+        sum.strip_prefix("SHA256:")
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    if checksum.as_deref().is_some_and(|sum| !legal(sum)) {
+        return Err(Refusal::invalid("source_blob.checksum must look like SHA256: and 64 hex digits."));
+    }
+    Ok(())
 }

@@ -1,18 +1,36 @@
-//! Everything that a user can ask for: each operation is one short transaction and a bell.
+//! Everything that a user can ask for. Each operation is one short transaction and a bell; what follows from it is the
+//! loops' business.
 //!
-//! The workflows and the push gate use three of them:
+//! ```text
+//! caller ──app_for(permission)──> app ──operation──> rows ──bell──> loops
+//!                                            └─────> a line in the app's log
+//! ```
 //!
-//! * `release::release_create(tx: &renga_store::Tx<'_>, settings: &Settings, new: NewRelease, now: Timestamp)
-//!   -> Result<Release, Refusal>` with `NewRelease { app: AppId, user: AccountId, description: String,
-//!   slug: Option<SlugId>, config: ConfigVars, attachments: Vec<String> }`; and
-//!   `release::announce(engine: &Engine, release: &Release)` (async), which writes the api log lines
-//!   (`Deploy 1234567 by user x`, `Release v12 created by user x`) and rings formation, routes and releases.
-//! * `builds::create(engine: &Engine, app: AppId, user: AccountId, source: BuildSource, buildpacks: Vec<String>)
-//!   -> Result<Build, Refusal>` (async): inserts the row (empty `buildpacks` means the app's own list), writes
-//!   `Build started by user x`, rings the builds' bell; a build under way is a `Fault::Conflict`.
-//! * `sources::uploaded_file(engine: &Engine, url: &str) -> Result<Option<PathBuf>, Refusal>` (async): the file in the
-//!   exchange directory behind a `get_url` of ours, or none for any other URL.
+//! Operations take words that are parsed already and answer with rows of the ledger, or with a [`Refusal`] that the
+//! user may read. They know no HTTP; who may do what is asked in one place ([`access`]), before the operation.
+//!
+//! [`Refusal`]: renga_model::Refusal
 
+mod access;
+mod accounts;
+mod apps;
+mod buildpacks;
 pub mod builds;
+mod config;
+mod dynos;
+mod features;
+mod formation;
+mod names;
+mod one_offs;
 pub mod release;
+mod releases;
 pub mod sources;
+
+pub use access::Permission;
+pub use accounts::{Caller, TokenNew};
+pub use apps::{AppChange, AppNew};
+pub use buildpacks::buildpack_shown;
+pub use features::{FEATURES, FeatureInfo, feature_enabled};
+pub use formation::{FormationChange, Quantity, WithCommand};
+pub use one_offs::{Attachable, OneOffNew};
+pub use releases::ReleaseView;

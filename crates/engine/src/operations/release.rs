@@ -1,4 +1,4 @@
-//! Releases: the one way into the ledger, used by deploys, config changes, rollbacks and the API alike.
+//! The one function that makes a release, whatever the cause: build, config change, rollback, the API.
 
 use jiff::Timestamp;
 use renga_model::{
@@ -7,9 +7,10 @@ use renga_model::{
 };
 use renga_store::{OrNone, Tx};
 
+use super::access::app_row;
 use crate::{Engine, Settings, words};
 
-/// What makes a release; number, status and ids follow.
+/// Everything of a release that its cause decides.
 #[derive(Debug, Clone)]
 pub struct NewRelease {
     pub app: AppId,
@@ -17,28 +18,32 @@ pub struct NewRelease {
     pub description: String,
     pub slug: Option<SlugId>,
     pub config: ConfigVars,
-    /// Ids of the add-on attachments in force.
     pub attachments: Vec<String>,
 }
 
-/// Inserts the app's next release. With a release command it is pending and the formation stays; otherwise it is
-/// current at once. New process types join the formation: `web` with one dyno, the others with none.
+/// Inserts the next release. With a release command in its slug it is pending until that has run; otherwise it stands
+/// and is current at once. Process types that the formation does not know are added to it.
 pub fn release_create(
     tx: &Tx<'_>,
     settings: &Settings,
     new: NewRelease,
     now: Timestamp,
 ) -> Result<Release, Refusal> {
+    let mut app = app_row(tx, new.app)?;
     let slug = match new.slug {
-        Some(slug) => Some(tx.slug_fetch(slug)?),
+        Some(slug) => Some(tx.slug_fetch(slug).or_none()?.ok_or_else(|| Refusal::not_found("slug"))?),
         None => None,
     };
+    refuse_lost_stack(slug.as_ref(), settings)?;
     let command = slug.as_ref().and_then(|slug| slug.command(&ProcessType::release()));
     let pending = command.is_some();
-    let release = Release {
+    if !pending {
+        refuse_overtaking(tx, app.id)?;
+    }
+    let mut release = Release {
         id: ReleaseId::random(),
-        app: new.app,
-        version: tx.release_next_version(new.app)?,
+        app: app.id,
+        version: tx.release_next_version(app.id)?,
         status: if pending { ReleaseStatus::Pending } else { ReleaseStatus::Succeeded },
         description: new.description,
         user: new.user,
@@ -51,39 +56,74 @@ pub fn release_create(
         updated_at: now,
     };
     tx.release_insert(&release)?;
-    if let Some(slug) = &slug {
-        merge_formation(tx, settings, slug, new.app, now)?;
-    }
     if !pending {
         tx.release_make_current(release.id, now)?;
-        tx.slot_clear(new.app, None)?;
+        tx.slot_clear(app.id, None)?;
+        release.current = true;
     }
-    let mut app: App = tx.app_fetch(new.app)?;
+    if let Some(slug) = &slug {
+        formation_extend(tx, &app, slug, now)?;
+        app.stack = slug.stack.clone();
+        app.slug_bytes = Some(slug.bytes);
+    }
     app.released_at = Some(now);
+    app.updated_at = now;
     tx.app_update(&app)?;
-    Ok(Release { current: !pending, ..release })
+    Ok(release)
 }
 
-/// The formation has exactly the slug's process types; quantities that were there stay.
-fn merge_formation(
-    tx: &Tx<'_>,
-    _: &Settings,
-    slug: &Slug,
-    app: AppId,
-    now: Timestamp,
-) -> Result<(), Refusal> {
-    let have = tx.formation_list(app)?;
-    for gone in have.iter().filter(|formation| !slug.process_types.contains_key(&formation.process_type)) {
-        tx.formation_delete(app, &gone.process_type)?;
-    }
-    let size = have.first().map_or(DynoSize::default_size().name, |formation| &formation.size);
-    for process_type in slug.process_types.keys() {
-        if have.iter().any(|formation| formation.process_type == *process_type) {
-            continue;
+/// What the pusher and the log read of a new release, and the bells of those who act on it.
+pub async fn announce(engine: &Engine, release: &Release) {
+    let user = release.user;
+    let account = engine.store.read(move |read| read.account_fetch(user)).await;
+    let email = account.map_or_else(|_| "the platform".to_owned(), |account| account.email);
+    let at = release.created_at;
+    engine.logs.write(release.app, words::api(at, format!("{} by user {email}", release.description)));
+    let created = format!("Release v{} created by user {email}", release.version);
+    engine.logs.write(release.app, words::api(at, created));
+    match release.status {
+        ReleaseStatus::Pending => engine.wake.releases(release.app),
+        ReleaseStatus::Succeeded | ReleaseStatus::Failed | ReleaseStatus::Expired => {
+            engine.wake.formation(release.app);
+            engine.wake.routes();
         }
+    }
+    engine.changes.tell();
+}
+
+/// A slug of a stack that is no longer here would not start.
+fn refuse_lost_stack(slug: Option<&Slug>, settings: &Settings) -> Result<(), Refusal> {
+    match slug {
+        Some(slug) if !settings.stacks.contains(&slug.stack) => Err(Refusal::invalid(format!(
+            "The slug was built for the stack {}, which this platform does not have any more.",
+            slug.stack
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A release without a command would be current before an older one whose command still runs, and then be replaced by
+/// it.
+fn refuse_overtaking(tx: &Tx<'_>, app: AppId) -> Result<(), Refusal> {
+    let waiting = tx.release_latest(app)?.filter(|latest| latest.status == ReleaseStatus::Pending);
+    match waiting {
+        Some(release) => Err(Refusal::conflict(format!(
+            "The release command of v{} is still running. Try again when it has ended.",
+            release.version
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// `web` begins at 1, everything else at 0; what is there keeps its quantity and size.
+fn formation_extend(tx: &Tx<'_>, app: &App, slug: &Slug, now: Timestamp) -> Result<(), Refusal> {
+    let known = tx.formation_list(app.id)?;
+    let size = known.first().map_or(DynoSize::default_size().name, |formation| formation.size.as_str());
+    let fresh = |kind: &&ProcessType| !known.iter().any(|formation| formation.process_type == **kind);
+    for process_type in slug.process_types.keys().filter(fresh) {
         tx.formation_put(&Formation {
             id: FormationId::random(),
-            app,
+            app: app.id,
             process_type: process_type.clone(),
             quantity: u32::from(process_type.is_web()),
             size: size.to_owned(),
@@ -93,30 +133,4 @@ fn merge_formation(
         })?;
     }
     Ok(())
-}
-
-/// Tells the app's log of a committed release and rings for it.
-pub async fn announce(engine: &Engine, release: &Release) {
-    let (user, slug) = (release.user, release.slug);
-    let read = engine.store.read(move |read| -> Result<_, Refusal> {
-        let email = read.account_fetch(user).or_none()?.map(|account| account.email);
-        let commit = match slug {
-            Some(slug) => read.slug_fetch(slug).or_none()?.and_then(|slug| slug.commit),
-            None => None,
-        };
-        Ok((email.unwrap_or_default(), commit))
-    });
-    // What is not known is left out of the lines; the release stands all the same.
-    let (email, commit) = read.await.unwrap_or_default();
-    let now = engine.now();
-    if let Some(commit) = commit.filter(|_| release.description.starts_with("Deploy ")) {
-        let text = format!("Deploy {} by user {email}", words::short(&commit));
-        engine.logs.write(release.app, words::api(now, text));
-    }
-    let text = format!("Release v{} created by user {email}", release.version);
-    engine.logs.write(release.app, words::api(now, text));
-    engine.wake.releases(release.app);
-    engine.wake.formation(release.app);
-    engine.wake.routes();
-    engine.changes.tell();
 }

@@ -1,0 +1,192 @@
+//! Accounts, and the tokens that stand for them.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use renga_model::{Account, AccountId, Refusal, Secret, Token, TokenId, TokenScope};
+use renga_store::{OrNone, PasswordHash, TokenValue, ValueHash};
+
+use crate::Engine;
+
+/// Tokens of an account at one time (ours): enough for every machine of a person, too few to fill the ledger.
+const TOKENS_PER_ACCOUNT_MAX: usize = 1_000;
+/// Characters of a token's description (ours).
+const DESCRIPTION_CHARS_MAX: usize = 255;
+/// The longest life of a token that has an end (ours): beyond it, one without an end is meant.
+const TOKEN_LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Who asks, and by what right.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub account: Account,
+    /// None for one who came with his password.
+    token: Option<Token>,
+    presented: Option<Secret>,
+}
+
+impl Caller {
+    pub fn scopes(&self) -> Vec<TokenScope> {
+        self.token.as_ref().map_or_else(|| vec![TokenScope::Global], |token| token.scopes.clone())
+    }
+    /// The token that was presented.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+    /// The value of a token, if it is the one that this caller presented: nobody else sees more than its mask.
+    pub fn value_of(&self, token: &Token) -> Option<&Secret> {
+        let own = self.token.as_ref().is_some_and(|own| own.id == token.id);
+        self.presented.as_ref().filter(|_| own)
+    }
+}
+
+/// What a new token is to be.
+#[derive(Debug, Clone)]
+pub struct TokenNew {
+    pub description: String,
+    pub scopes: Vec<TokenScope>,
+    pub life: Option<Duration>,
+}
+
+impl Engine {
+    /// Who this token belongs to, if it is valid now.
+    pub async fn caller(&self, presented: Secret) -> Result<Caller, Refusal> {
+        let (hash, now) = (ValueHash::of(presented.expose()), self.now());
+        let found =
+            self.store.read(move |read| read.token_find_by_hash(&hash).map_err(Refusal::from)).await?;
+        let valid = |(token, _): &(Token, Account)| token.expires_at.is_none_or(|at| now < at);
+        let (token, account) = found.filter(valid).ok_or_else(Refusal::unauthorized)?;
+        Ok(Caller { account, token: Some(token), presented: Some(presented) })
+    }
+
+    /// Who has this e-mail and password. Takes as long for an e-mail that nobody has.
+    pub async fn caller_by_password(&self, email: String, password: Secret) -> Result<Caller, Refusal> {
+        let find = self.store.read(move |read| -> Result<_, Refusal> {
+            let Some(account) = read.account_find_by_email(&email)? else { return Ok(None) };
+            let hash = read.account_password_hash(account.id)?;
+            Ok(hash.map(|hash| (account, hash)))
+        });
+        let found = find.await?;
+        let judge = move || match found {
+            Some((account, hash)) => hash.verify(&password).then_some(account),
+            None => PasswordHash::new(&password).ok().and(None),
+        };
+        let account = tokio::task::spawn_blocking(judge).await.map_err(Refusal::internal)?;
+        let account = account.ok_or_else(Refusal::unauthorized)?;
+        Ok(Caller { account, token: None, presented: None })
+    }
+
+    /// Makes an account that logs in with a password.
+    pub async fn account_create(&self, email: String, password: Secret) -> Result<Account, Refusal> {
+        let hash = tokio::task::spawn_blocking(move || PasswordHash::new(&password));
+        let hash = hash.await.map_err(Refusal::internal)??;
+        let now = self.now();
+        let account =
+            Account { id: AccountId::random(), email, name: None, created_at: now, updated_at: now };
+        let insert = self.store.write(move |tx| -> Result<Account, Refusal> {
+            tx.account_insert(&account, Some(&hash))?;
+            Ok(account)
+        });
+        insert.await
+    }
+
+    pub async fn account_fetch(&self, account: AccountId) -> Result<Account, Refusal> {
+        self.store.read(move |read| read.account_fetch(account).map_err(Refusal::from)).await
+    }
+
+    /// The value is shown here for the only time.
+    pub async fn token_create(&self, account: AccountId, new: TokenNew) -> Result<(Token, Secret), Refusal> {
+        let (token, value) = self.token_draft(TokenId::random(), account, new)?;
+        let hash = value.hash();
+        let insert = self.store.write(move |tx| -> Result<Token, Refusal> {
+            let now = token.created_at;
+            let tokens = tx.token_list(account)?;
+            let (over, live): (Vec<_>, Vec<_>) = tokens.into_iter().partition(|t| t.expires_at.is_some_and(|at| at <= now));
+            for expired in over {
+                tx.token_delete(expired.id)?;
+            }
+            if live.len() >= TOKENS_PER_ACCOUNT_MAX {
+                return Err(Refusal::invalid(format!(
+                    "An account may have at most {TOKENS_PER_ACCOUNT_MAX} authorizations. Revoke some of them first."
+                )));
+            }
+            tx.token_insert(&token, &hash)?;
+            Ok(token)
+        });
+        Ok((insert.await?, value.secret().clone()))
+    }
+
+    fn token_draft(
+        &self,
+        id: TokenId,
+        account: AccountId,
+        new: TokenNew,
+    ) -> Result<(Token, TokenValue), Refusal> {
+        if new.description.chars().count() > DESCRIPTION_CHARS_MAX {
+            return Err(Refusal::invalid(format!(
+                "The description may have at most {DESCRIPTION_CHARS_MAX} characters."
+            )));
+        }
+        if new.scopes.is_empty() || new.scopes.contains(&TokenScope::Global) && new.scopes.len() > 1 {
+            return Err(Refusal::invalid("A token needs a scope, and global goes with no other."));
+        }
+        let now = self.now();
+        let life = new.life.map(|life| life.min(TOKEN_LIFE_MAX));
+        let life = life.map(|life| SignedDuration::try_from(life).expect("a hundred years fit"));
+        let value = TokenValue::generate(&mut rand::rng());
+        let token = Token {
+            id,
+            account,
+            description: new.description,
+            scopes: new.scopes,
+            masked: value.mask(),
+            created_at: now,
+            expires_at: life.map(|life| now + life),
+        };
+        Ok((token, value))
+    }
+
+    /// Those that are valid now.
+    pub async fn token_list(&self, account: AccountId) -> Result<Vec<Token>, Refusal> {
+        let now = self.now();
+        let mut tokens = self.store.read(move |read| read.token_list(account).map_err(Refusal::from)).await?;
+        tokens.retain(|token| token.expires_at.is_none_or(|at| now < at));
+        Ok(tokens)
+    }
+
+    pub async fn token_fetch(&self, account: AccountId, token: TokenId) -> Result<Token, Refusal> {
+        let found =
+            self.store.read(move |read| read.token_fetch(token).or_none().map_err(Refusal::from)).await?;
+        found.filter(|token| token.account == account).ok_or_else(|| Refusal::not_found("authorization"))
+    }
+
+    pub async fn token_delete(&self, account: AccountId, token: TokenId) -> Result<Token, Refusal> {
+        let delete = self.store.write(move |tx| -> Result<Token, Refusal> {
+            let found = tx.token_fetch(token).or_none()?.filter(|token| token.account == account);
+            let found = found.ok_or_else(|| Refusal::not_found("authorization"))?;
+            tx.token_delete(token)?;
+            Ok(found)
+        });
+        delete.await
+    }
+
+    /// The same authorization with a new value and a new span of the same length; the old value is worthless at once.
+    pub async fn token_regenerate(
+        &self,
+        account: AccountId,
+        token: TokenId,
+    ) -> Result<(Token, Secret), Refusal> {
+        let old = self.token_fetch(account, token).await?;
+        let life = old.expires_at.and_then(|at| Duration::try_from(at.duration_since(old.created_at)).ok());
+        let new = TokenNew { description: old.description, scopes: old.scopes, life };
+        let (token, value) = self.token_draft(token, account, new)?;
+        let hash = value.hash();
+        let replace = self.store.write(move |tx| -> Result<Token, Refusal> {
+            if !tx.token_delete(token.id)? {
+                return Err(Refusal::not_found("authorization"));
+            }
+            tx.token_insert(&token, &hash)?;
+            Ok(token)
+        });
+        Ok((replace.await?, value.secret().clone()))
+    }
+}

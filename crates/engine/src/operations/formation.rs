@@ -1,0 +1,164 @@
+//! The formation: how many dynos of which size are wanted.
+
+use jiff::Timestamp;
+use renga_model::{Account, App, AppId, DynoSize, Fault, Formation, ProcessType, Refusal, Slug, limits};
+use renga_store::{OrNone, Read};
+
+use super::access::app_row;
+use crate::{Engine, words};
+
+/// One line of `ps:scale`.
+#[derive(Debug, Clone)]
+pub struct FormationChange {
+    pub process_type: ProcessType,
+    pub quantity: Option<Quantity>,
+    /// As typed: `standard-2x`.
+    pub size: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantity {
+    Set(i64),
+    Change(i64),
+}
+
+impl Quantity {
+    /// `3`, `+1`, `-1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let number = text.parse().ok()?;
+        Some(if text.starts_with(['+', '-']) { Self::Change(number) } else { Self::Set(number) })
+    }
+
+    fn of(self, before: u32) -> i64 {
+        match self {
+            Self::Set(quantity) => quantity,
+            Self::Change(by) => i64::from(before).saturating_add(by),
+        }
+    }
+}
+
+/// A type of the formation with the command that the current slug gives it.
+pub type WithCommand = (Formation, String);
+
+impl Engine {
+    /// The types of the current slug; empty before the first deploy.
+    pub async fn formation_list(&self, app: AppId) -> Result<Vec<WithCommand>, Refusal> {
+        self.store.read(move |read| formation_of(read, app)).await
+    }
+
+    /// All lines or none. Answers with the whole formation.
+    pub async fn formation_update(
+        &self,
+        app: &App,
+        actor: &Account,
+        changes: Vec<FormationChange>,
+    ) -> Result<Vec<WithCommand>, Refusal> {
+        let (app, now) = (app.id, self.now());
+        let update = self.store.write(move |tx| -> Result<_, Refusal> {
+            app_row(tx, app)?;
+            let mut formation: Vec<Formation> = formation_of(tx, app)?.into_iter().map(|(f, _)| f).collect();
+            let before = formation.clone();
+            for change in changes {
+                apply(&mut formation, change, now)?;
+            }
+            refuse_too_many(&formation)?;
+            for row in formation.iter().filter(|row| !before.contains(row)) {
+                tx.formation_put(row)?;
+            }
+            Ok((before != formation, formation_of(tx, app)?))
+        });
+        let (changed, formation) = update.await?;
+        if changed {
+            let text = format!("Scaled to {} by user {}", shown(&formation), actor.email);
+            self.logs.write(app, words::api(now, text));
+            self.wake.formation(app);
+            self.wake.routes();
+        }
+        Ok(formation)
+    }
+}
+
+/// Types that the current slug declares, in the order of their names.
+pub(super) fn formation_of(read: &Read<'_>, app: AppId) -> Result<Vec<WithCommand>, Refusal> {
+    let Some(slug) = current_slug(read, app)? else { return Ok(Vec::new()) };
+    let rows = read.formation_list(app)?.into_iter();
+    Ok(rows.filter_map(|row| slug.command(&row.process_type).map(str::to_owned).map(|c| (row, c))).collect())
+}
+
+pub(super) fn current_slug(read: &Read<'_>, app: AppId) -> Result<Option<Slug>, Refusal> {
+    match read.release_current(app)?.and_then(|release| release.slug) {
+        Some(slug) => Ok(read.slug_fetch(slug).or_none()?),
+        None => Ok(None),
+    }
+}
+
+fn apply(formation: &mut [Formation], change: FormationChange, now: Timestamp) -> Result<(), Refusal> {
+    let process_type = change.process_type;
+    let row = formation.iter_mut().find(|row| row.process_type == process_type).ok_or_else(|| {
+        let say = format!(
+            "Couldn't find that process type ({process_type}). It must be declared in the Procfile of a deployed release."
+        );
+        Refusal::new(Fault::NotFound("formation"), say)
+    })?;
+    if let Some(quantity) = change.quantity {
+        let wanted = quantity.of(row.quantity);
+        if process_type.is_release() && wanted != 0 {
+            return Err(Refusal::invalid("The release process runs once per release and can't be scaled."));
+        }
+        let allowed = 0..=i64::from(limits::DYNOS_PER_APP_MAX);
+        let wanted = u32::try_from(wanted).ok().filter(|n| allowed.contains(&i64::from(*n)));
+        row.quantity = wanted.ok_or_else(|| {
+            Refusal::invalid(format!(
+                "The quantity of {process_type} must be between 0 and {}.",
+                limits::DYNOS_PER_APP_MAX
+            ))
+        })?;
+    }
+    if let Some(size) = change.size {
+        row.size = size_named(&size)?.name.to_owned();
+    }
+    row.updated_at = now;
+    Ok(())
+}
+
+pub(super) fn size_named(text: &str) -> Result<&'static DynoSize, Refusal> {
+    DynoSize::find(text).ok_or_else(|| {
+        let names: Vec<&str> = renga_model::SIZES.iter().map(|size| size.name).collect();
+        Refusal::invalid(format!("No such dyno size as {text}. There are: {}.", names.join(", ")))
+    })
+}
+
+fn refuse_too_many(formation: &[Formation]) -> Result<(), Refusal> {
+    let all: u32 = formation.iter().map(|row| row.quantity).sum();
+    if all > limits::DYNOS_PER_APP_MAX {
+        return Err(Refusal::invalid(format!(
+            "An app may have at most {} dynos; this would make {all}.",
+            limits::DYNOS_PER_APP_MAX
+        )));
+    }
+    Ok(())
+}
+
+/// `web@2:Standard-1X worker@0:Basic`.
+fn shown(formation: &[WithCommand]) -> String {
+    let rows = formation.iter().map(|(row, _)| row).filter(|row| !row.process_type.is_release());
+    let texts: Vec<String> = rows.map(|r| format!("{}@{}:{}", r.process_type, r.quantity, r.size)).collect();
+    texts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_set_or_changed() {
+        assert_eq!(Quantity::parse("3"), Some(Quantity::Set(3)));
+        assert_eq!(Quantity::parse("+1").unwrap().of(2), 3);
+        assert_eq!(Quantity::parse("-1").unwrap().of(2), 1);
+        assert_eq!(Quantity::parse("-5").unwrap().of(2), -3);
+        for bad in ["", "x", "1.5", "++1", "99999999999999999999"] {
+            assert_eq!(Quantity::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Formations and dynos.
+
+use std::collections::BTreeMap;
+
+use renga_model::{App, Dyno as ModelDyno, DynoKind, DynoState, Formation as ModelFormation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    IdName, NameId, Time,
+    ids::{app_ref, named},
+};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Formation {
+    pub app: NameId,
+    pub command: String,
+    pub created_at: Time,
+    pub dyno_size: IdName,
+    pub id: Uuid,
+    pub quantity: u32,
+    pub size: String,
+    #[serde(rename = "type")]
+    pub process_type: String,
+    pub updated_at: Time,
+}
+
+impl Formation {
+    pub fn new(formation: &ModelFormation, app: &App, command: &str) -> Self {
+        Self {
+            app: app_ref(app),
+            command: command.to_owned(),
+            created_at: formation.created_at.into(),
+            dyno_size: named("dyno-size", &formation.size),
+            id: formation.id.uuid(),
+            quantity: formation.quantity,
+            size: formation.size.clone(),
+            process_type: formation.process_type.to_string(),
+            updated_at: formation.updated_at.into(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormationUpdates {
+    pub updates: Vec<FormationUpdate>,
+}
+
+/// One line of a batch. The address of a single update names the type, so there it may be absent.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormationUpdate {
+    #[serde(default, rename = "type")]
+    pub process_type: Option<String>,
+    #[serde(default)]
+    pub quantity: Option<QuantityText>,
+    #[serde(default)]
+    pub size: Option<String>,
+    #[serde(default)]
+    pub dyno_size: Option<DynoSizeChoice>,
+    /// Container releases; refused by the API with a sentence of its own.
+    #[serde(default)]
+    pub docker_image: Option<serde_json::Value>,
+}
+
+/// `3`, `"3"`, `"+1"` or `"-1"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum QuantityText {
+    Number(i64),
+    Text(String),
+}
+
+/// `"standard-1x"`, `{"name": "standard-1x"}` or `{"id": ...}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum DynoSizeChoice {
+    Name(String),
+    Reference {
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        id: Option<Uuid>,
+    },
+}
+
+impl DynoSizeChoice {
+    /// The name in the size table, if it is one that we have.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Name(name) | Self::Reference { name: Some(name), .. } => Some(name.clone()),
+            Self::Reference { name: None, id: Some(id) } => renga_model::SIZES
+                .iter()
+                .find(|size| crate::derived_id("dyno-size", size.name) == *id)
+                .map(|size| size.name.to_owned()),
+            Self::Reference { name: None, id: None } => None,
+        }
+    }
+}
+
+// === dynos ===
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Dyno {
+    pub attach_url: Option<String>,
+    pub command: String,
+    pub created_at: Time,
+    pub id: Uuid,
+    pub name: String,
+    pub release: DynoRelease,
+    pub app: NameId,
+    pub size: String,
+    pub state: String,
+    #[serde(rename = "type")]
+    pub process_type: String,
+    pub updated_at: Time,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DynoRelease {
+    pub id: Uuid,
+    pub version: u64,
+}
+
+impl Dyno {
+    /// None for a dyno without a release (a build): the API does not know of those.
+    pub fn new(dyno: &ModelDyno, app: &App, attach_url: Option<String>) -> Option<Self> {
+        let release = DynoRelease { id: dyno.release?.uuid(), version: dyno.release_version? };
+        Some(Self {
+            attach_url,
+            command: dyno.command.clone(),
+            created_at: dyno.created_at.into(),
+            id: dyno.id.uuid(),
+            name: dyno.name.to_string(),
+            release,
+            app: app_ref(app),
+            size: dyno.size.clone(),
+            state: state_shown(dyno.state, dyno.worker.kind()).to_owned(),
+            process_type: dyno.name.process_type().to_string(),
+            updated_at: dyno.updated_at.into(),
+        })
+    }
+}
+
+/// Heroku's word for a state. What ended on its own is `complete` if that was its task, `crashed` if it was to go on.
+pub fn state_shown(state: DynoState, kind: DynoKind) -> &'static str {
+    match (state, kind) {
+        (DynoState::Planned | DynoState::Starting, _) => "starting",
+        (DynoState::Up, _) => "up",
+        (DynoState::Stopping, _) => "down",
+        (DynoState::Exited, DynoKind::Formation) => "crashed",
+        (DynoState::Exited, _) => "complete",
+    }
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DynoCreate {
+    pub command: String,
+    #[serde(default)]
+    pub attach: Option<bool>,
+    #[serde(default)]
+    pub env: Option<BTreeMap<String, EnvValue>>,
+    #[serde(default)]
+    pub force_no_tty: Option<bool>,
+    #[serde(default)]
+    pub size: Option<String>,
+    #[serde(default, rename = "type")]
+    pub process_type: Option<String>,
+    #[serde(default)]
+    pub time_to_live: Option<u32>,
+}
+
+/// `COLUMNS` and `LINES` come as numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EnvValue {
+    Text(String),
+    Number(serde_json::Number),
+    Flag(bool),
+}
+
+impl std::fmt::Display for EnvValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+        }
+    }
+}
