@@ -62,6 +62,13 @@ pub struct BuildResult {
     pub buildpacks: Vec<String>,
 }
 
+/// What the result file holds instead when the builder exits 1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuildFailure {
+    /// What the user reads about it; the build log says it too.
+    pub failure: String,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuiltLayer {

@@ -1,0 +1,221 @@
+//! Every way in which a build fails, and all the words that a user reads about it: what, why, what next.
+
+use std::{io, path::PathBuf};
+
+use crate::options::BUILT_IN;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    // --- the platform's side ---
+    #[error("could not read the build request")]
+    Request {
+        #[source]
+        cause: serde_json::Error,
+    },
+    #[error("could not {operation} {}", path.display())]
+    Io {
+        operation: &'static str,
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("no directory for the config vars can be written")]
+    NoPrivateDirectory,
+    #[error("could not run {program}")]
+    Tool {
+        program: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{program} took longer than {seconds} s")]
+    ToolTimedOut { program: String, seconds: u64 },
+
+    // --- the source ---
+    #[error("the source archive can't be read")]
+    SourceUnreadable {
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the source archive's entry {name} {why}")]
+    SourceEntry { name: String, why: &'static str },
+    #[error("the source is larger than {bytes_max} bytes")]
+    SourceTooLarge { bytes_max: u64 },
+    #[error("the source has more than {max} files")]
+    SourceTooManyFiles { max: usize },
+    #[error("the source is empty")]
+    SourceEmpty,
+    #[error("the checksum {checksum} is of an unknown kind")]
+    ChecksumUnknown { checksum: String },
+    #[error("the source's SHA-256 is {found}, not {wanted}")]
+    ChecksumDiffers { wanted: String, found: String },
+    #[error("{} is larger than {bytes_max} bytes", path.display())]
+    FileTooLarge { path: PathBuf, bytes_max: u64 },
+    #[error("{file} is invalid: {reason}")]
+    FileInvalid { file: String, reason: String },
+    #[error(".slugignore has more than {max} patterns")]
+    SlugignoreTooLong { max: usize },
+
+    // --- choosing and running buildpacks ---
+    #[error("nothing was detected")]
+    NothingDetected,
+    #[error("{language} is not built in")]
+    LanguageNotOffered { language: &'static str, file: String },
+    #[error("buildpack {name} is not built in")]
+    BuildpackNotOffered { name: String },
+    #[error("{name} is no buildpack's name or URL")]
+    BuildpackUrl { name: String },
+    #[error("more than {max} buildpacks")]
+    TooManyBuildpacks { max: usize },
+    #[error("could not fetch buildpack {name}: {reason}")]
+    BuildpackFetch { name: String, reason: String },
+    #[error("buildpack {name} has no {missing}")]
+    NotABuildpack { name: String, missing: &'static str },
+    #[error("buildpack {name} does not apply")]
+    NotCompatible { name: String },
+    #[error("the buildpack's compile step failed")]
+    CompileFailed,
+    #[error("bin/release of {name} failed")]
+    ReleaseFailed { name: String, stderr: String },
+    #[error("bin/release of {name} printed no YAML")]
+    ReleaseUnreadable { name: String },
+    #[error("could not compile the {language} app")]
+    Compile {
+        language: String,
+        #[source]
+        cause: Box<BuildError>,
+    },
+}
+
+impl BuildError {
+    /// For `failed to compile ... app`.
+    pub(crate) fn language(&self) -> Option<&str> {
+        match self {
+            Self::Compile { language, .. } => Some(language),
+            _ => None,
+        }
+    }
+
+    /// What the user reads; lines without the frame.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        match self {
+            Self::Compile { cause, .. } => cause.explain(),
+            Self::Request { .. } | Self::Io { .. } | Self::NoPrivateDirectory | Self::Tool { .. } => {
+                self.explain_platform()
+            }
+            Self::NothingDetected
+            | Self::LanguageNotOffered { .. }
+            | Self::BuildpackNotOffered { .. }
+            | Self::BuildpackUrl { .. }
+            | Self::TooManyBuildpacks { .. }
+            | Self::BuildpackFetch { .. }
+            | Self::NotABuildpack { .. }
+            | Self::NotCompatible { .. }
+            | Self::CompileFailed
+            | Self::ReleaseFailed { .. }
+            | Self::ReleaseUnreadable { .. } => self.explain_buildpacks(),
+            _ => self.explain_source(),
+        }
+    }
+
+    fn explain_platform(&self) -> String {
+        let cause = std::error::Error::source(self).map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!(
+            "The build stopped: {self}{cause}.\n\
+             This is not the app's fault, unless it filled the disk. Push again; if it happens again, tell the\n\
+             operator of this platform."
+        )
+    }
+
+    fn explain_source(&self) -> String {
+        match self {
+            Self::SourceEmpty => "The source is empty: there is not one file in it.\n\
+                 Commit the app's files (git add, git commit) and push again."
+                .into(),
+            Self::SourceUnreadable { cause } => format!(
+                "The source archive can't be read: {cause}.\n\
+                 It must be a tar file, plain or compressed with gzip."
+            ),
+            Self::SourceEntry { name, why } => format!(
+                "The source archive can't be used: {name} {why}.\n\
+                 Only files, directories, and links inside the source are accepted. Remove it and try again."
+            ),
+            Self::SourceTooLarge { bytes_max } => format!(
+                "The source is too large: unpacked it takes more than {} MB.\n\
+                 Keep big files elsewhere (object storage, a package registry) and push again.",
+                bytes_max / (1024 * 1024)
+            ),
+            Self::ChecksumUnknown { checksum } => format!(
+                "The checksum {checksum} can't be checked.\n\
+                 Give it as SHA256:<64 hex digits>."
+            ),
+            Self::ChecksumDiffers { wanted, found } => format!(
+                "The source is not what was promised.\n\
+                 Its SHA-256 is {found},\n\
+                 but the build was asked for with {wanted}.\n\
+                 Upload it again and start a new build."
+            ),
+            Self::FileInvalid { file, reason } => format!(
+                "{file} can't be read: {reason}.\n\
+                 Correct it, commit, and push again."
+            ),
+            Self::ToolTimedOut { program, seconds } => format!(
+                "{program} took longer than {seconds} s and was stopped.\n\
+                 If it waited for the network, push again later."
+            ),
+            other => format!("The source can't be built: {other}.\nMake it smaller and push again."),
+        }
+    }
+
+    fn explain_buildpacks(&self) -> String {
+        let offered = BUILT_IN.join(", ");
+        match self {
+            Self::NothingDetected => format!(
+                "No default language could be detected for this app.\n\
+                 \u{20}    HINT: The root of the source has none of the files that tell a language (such as\n\
+                 \u{20}    package.json or requirements.txt), and no Procfile. Check that they are committed, or choose\n\
+                 \u{20}    a buildpack: heroku buildpacks:set <name or URL>. Built in are: {offered}."
+            ),
+            Self::LanguageNotOffered { language, file } => format!(
+                "This looks like a {language} app (it has {file}), and heroku/{language} is not built in here.\n\
+                 Built in are: {offered}.\n\
+                 Choose one of them, or the URL of a classic buildpack, with:\n\
+                 \u{20}   heroku buildpacks:set <name or URL>"
+            ),
+            Self::BuildpackNotOffered { name } => format!(
+                "The buildpack {name} is not built in here.\n\
+                 Built in are: {offered}.\n\
+                 A classic buildpack can be given by the URL of its git repository or tarball:\n\
+                 \u{20}   heroku buildpacks:set https://example.com/buildpack.git#v1"
+            ),
+            Self::BuildpackUrl { name } => format!(
+                "\"{name}\" is not the name of a built-in buildpack and not a URL that can be used.\n\
+                 Built in are: {offered}. Others need the https:// or http:// URL of a git repository\n\
+                 (with #branch, #tag or #commit if wanted) or of a .tgz or .tar.gz file."
+            ),
+            Self::TooManyBuildpacks { max } => format!(
+                "The list of buildpacks is too long: there may be {max}.\n\
+                 Remove some with heroku buildpacks:remove."
+            ),
+            Self::BuildpackFetch { name, reason } => format!(
+                "The buildpack {name} could not be fetched:\n{reason}\n\
+                 Check its address (heroku buildpacks), and that it can be reached without a password."
+            ),
+            Self::NotABuildpack { name, missing } => format!(
+                "{name} is not a buildpack: it has no {missing}.\n\
+                 Check the address and the ref with: heroku buildpacks"
+            ),
+            Self::NotCompatible { name } => format!(
+                "The app's source is not what the buildpack {name} can build.\n\
+                 Change the buildpack with heroku buildpacks:set, or let it be detected: heroku buildpacks:clear"
+            ),
+            Self::ReleaseFailed { name, stderr } => {
+                format!("bin/release of the buildpack {name} failed.\n{stderr}")
+            }
+            Self::ReleaseUnreadable { name } => {
+                format!("bin/release of the buildpack {name} did not print YAML.\nTell the buildpack's author.")
+            }
+            _ => "The buildpack could not build the app: see its messages above.".into(),
+        }
+    }
+}
