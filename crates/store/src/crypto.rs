@@ -106,11 +106,10 @@ fn create_key(path: &Path) -> Result<(), StoreError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut bytes = [0; KEY_BYTES];
     rand::rng().fill_bytes(&mut bytes);
-    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    let draft = folder.join(format!("draft-{}", uuid::Uuid::new_v4()));
     let written = fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&draft)
         .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
@@ -198,5 +197,91 @@ impl PasswordHash {
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(password hash)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn a_sealed_value_opens_only_where_it_belongs() {
+        let key = MasterKey::from_bytes([7; KEY_BYTES]);
+        let sealed = key.seal("release.sealed_config", b"row", b"hunter2");
+        assert_eq!(key.open("release.sealed_config", b"row", &sealed).unwrap(), b"hunter2");
+        assert_ne!(sealed, key.seal("release.sealed_config", b"row", b"hunter2"), "a fresh nonce each time");
+        assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
+
+        let refused = |what, row: &[u8], sealed: &[u8]| {
+            assert!(matches!(key.open(what, row, sealed), Err(StoreError::Unsealable { .. })));
+        };
+        refused("release.sealed_config", b"other row", &sealed);
+        refused("dyno.sealed_env", b"row", &sealed);
+        for cut in [0, 1, 10, 25, sealed.len() - 1] {
+            refused("release.sealed_config", b"row", &sealed[..cut]);
+        }
+        for place in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[place] ^= 1;
+            refused("release.sealed_config", b"row", &damaged);
+        }
+        let other = MasterKey::from_bytes([8; KEY_BYTES]);
+        assert!(other.open("release.sealed_config", b"row", &sealed).is_err());
+    }
+
+    #[test]
+    fn the_master_key_is_made_once_and_kept_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let made = MasterKey::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(MasterKey::load_or_create(&path).unwrap().0, made.0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft remains");
+        assert_eq!(format!("{made:?}"), "(master key)");
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(MasterKey::load_or_create(&path).unwrap_err().to_string().contains("may be read by others"));
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, b"short").unwrap();
+        assert!(MasterKey::load_or_create(&path).unwrap_err().to_string().contains("must hold 32 bytes"));
+        assert_eq!(fs::read(&path).unwrap(), b"short", "a bad key is never replaced");
+    }
+
+    #[test]
+    fn many_that_make_the_key_get_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| MasterKey::load_or_create(&path).unwrap().0)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+    }
+
+    #[test]
+    fn a_token_shows_only_its_ends() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (token, other) = (TokenValue::generate(&mut rng), TokenValue::generate(&mut rng));
+        let text = token.secret().expose();
+        assert!(text.starts_with("HRKU-") && text.len() == 48, "{text}");
+        assert_eq!(token.mask(), format!("{}**********{}", &text[..7], &text[46..]));
+        assert_eq!(token.hash(), ValueHash::of(text));
+        assert_ne!(token.hash(), other.hash());
+        assert_eq!(format!("{token:?}"), "TokenValue((secret))");
+    }
+
+    #[test]
+    fn passwords_fit_only_themselves() {
+        let hash = PasswordHash::new(&Secret::new("correct horse")).unwrap();
+        assert!(hash.text().starts_with("$argon2id$"));
+        assert!(hash.verify(&Secret::new("correct horse")));
+        assert!(!hash.verify(&Secret::new("correct horsf")));
+        assert!(!PasswordHash::from_text(String::new()).verify(&Secret::new("")));
     }
 }

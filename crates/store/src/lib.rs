@@ -34,6 +34,7 @@ mod lock;
 mod migrate;
 mod nouns;
 mod reader;
+mod refusal;
 mod row;
 mod tx;
 mod writer;

@@ -85,3 +85,67 @@ fn copy(source: &Path, draft: &Path) -> rusqlite::Result<()> {
     Backup::new(&from, &mut to)?.step(-1)?;
     to.pragma_update(None, "journal_mode", "DELETE")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(conn: &Connection) -> Vec<String> {
+        let mut statement = conn
+            .prepare("SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1")
+            .unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn every_older_ledger_comes_to_the_same_schema() {
+        let path = Path::new("test");
+        let mut fresh = Connection::open_in_memory().unwrap();
+        up(&mut fresh, path).unwrap();
+        for first in 0..=MIGRATIONS.len() {
+            let mut conn = Connection::open_in_memory().unwrap();
+            up_to(&mut conn, path, first).unwrap();
+            assert_eq!(version(&conn, path).unwrap_or_default(), first);
+            up(&mut conn, path).unwrap();
+            up(&mut conn, path).unwrap();
+            assert_eq!(schema(&conn), schema(&fresh));
+            conn.execute_batch("PRAGMA foreign_key_check; PRAGMA integrity_check").unwrap();
+        }
+    }
+
+    #[test]
+    fn files_carry_their_numbers_and_tables_are_strict() {
+        for (index, (name, sql)) in MIGRATIONS.iter().enumerate() {
+            assert!(name.starts_with(&format!("{:04}_", index + 1)), "{name}");
+            assert!(!sql.to_ascii_uppercase().contains("DEFERRABLE"), "{name}");
+        }
+        let mut conn = Connection::open_in_memory().unwrap();
+        up(&mut conn, Path::new("test")).unwrap();
+        let sql = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND strict = 0 AND name NOT LIKE 'sqlite_%'";
+        let lax: u32 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(lax, 0);
+    }
+
+    #[test]
+    fn a_failed_migration_leaves_nothing() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        conn.execute_batch("CREATE TABLE dyno (x)").unwrap();
+        assert!(up(&mut conn, Path::new("test")).is_err());
+        assert_eq!(version(&conn, Path::new("test")).unwrap(), 0);
+        assert_eq!(schema(&conn).len(), 1);
+    }
+
+    #[test]
+    fn newer_and_foreign_files_are_refused() {
+        let path = Path::new("test");
+        let mut conn = Connection::open_in_memory().unwrap();
+        up(&mut conn, path).unwrap();
+        conn.pragma_update(None, "user_version", 9_999).unwrap();
+        assert!(matches!(up(&mut conn, path), Err(StoreError::Newer { found: 9_999, .. })));
+
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE somebody_elses (x)").unwrap();
+        assert!(matches!(up(&mut conn, path), Err(StoreError::Foreign { .. })));
+    }
+}

@@ -65,6 +65,10 @@ impl Tx<'_> {
         sql: &str,
         params: impl Params,
     ) -> Result<usize, StoreError> {
+        // After a full disk SQLite may have ended the transaction; nothing may be written outside of one.
+        if self.read.conn.is_autocommit() {
+            return Err(StoreError::Aborted);
+        }
         let mut statement = self.read.conn.prepare_cached(sql).map_err(StoreError::sql(operation))?;
         statement.execute(params).map_err(StoreError::sql(operation))
     }

@@ -182,3 +182,6 @@ impl Writer {
         statement.execute([]).map(drop).map_err(StoreError::sql("commit"))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod app;
 mod build;
 mod cache;
 mod dyno;
+mod expiry;
 mod formation;
 mod misc;
 mod release;

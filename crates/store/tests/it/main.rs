@@ -1,0 +1,10 @@
+//! The ledger from outside: real files, threads and processes.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod commit;
+mod fixture;
+mod kill;
+mod ledger;
+mod nouns;
+mod opening;
