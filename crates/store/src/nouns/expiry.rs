@@ -21,14 +21,14 @@ impl Tx<'_> {
         let expired = self.all(
             "choose releases to expire",
             "WITH ranked AS (
-                 SELECT id, slug, current, status, created_at,
+                 SELECT id, app, version, slug, current, status, created_at,
                         row_number() OVER (PARTITION BY app ORDER BY version DESC) AS age
                  FROM release)
              SELECT id FROM ranked AS old
              WHERE age > ?1 AND current = 0 AND slug IS NOT NULL AND status IN ('succeeded', 'failed')
                AND NOT EXISTS (SELECT 1 FROM ranked AS kept WHERE kept.slug = old.slug
                                AND (kept.age <= ?1 OR kept.current = 1 OR kept.status = 'pending'))
-             ORDER BY created_at, id LIMIT ?2",
+             ORDER BY created_at, app, version LIMIT ?2",
             params![keep, limit],
             |c| c.id::<_>("id"),
         )?;
