@@ -1,7 +1,7 @@
 //! Running the system's git: hardened settings, a process group, a time limit, and nobody left behind.
 //!
-//! Every process leads a group of its own. A process that is dropped before it was waited for is told SIGTERM (git
-//! then removes its quarantine directory), and SIGKILL after a moment; both go to the whole group.
+//! Every process leads a group of its own. A process that is dropped before it was waited for is told SIGTERM, and
+//! SIGKILL after a moment; both go to the whole group.
 
 use std::{
     io,
@@ -136,6 +136,12 @@ impl GitProcess {
 
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// Hands the process to a task of its own; works outside of the runtime too, in a `drop`.
+    pub(crate) fn spawn_with<F: Future<Output = ()> + Send + 'static>(self, work: impl FnOnce(Self) -> F) {
+        let (tasks, runtime) = (self.tasks.clone(), self.runtime.clone());
+        tasks.spawn_on(work(self), &runtime);
     }
 
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {

@@ -128,6 +128,7 @@ impl GitStore {
             } else {
                 match self.ref_value(pusher.app, &update.name).await {
                     Ok(now) if now.as_deref().unwrap_or(ABSENT) == update.old => None,
+                    // These very words make the client explain what to do, as when it finds out itself.
                     Ok(_) => Some("fetch first".to_owned()),
                     Err(error) => {
                         tracing::error!(error = %error, app.id = %pusher.app, "could not read a ref");

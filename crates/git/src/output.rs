@@ -20,6 +20,8 @@ use crate::{
 const CHUNK_BYTES: usize = 64 * 1024;
 /// After its output has ended, a process has this long to go.
 const EXIT_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long an abandoned push may clean up after itself.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(2);
 const STDERR_BYTES_MAX: u64 = 4 * 1024;
 
 /// The body of every answer of this crate.
@@ -36,9 +38,8 @@ enum Content {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) operation: &'static str,
-    pub(crate) stdout: ReaderStream<ChildStdout>,
-    /// None once the output has ended.
-    pub(crate) process: Option<GitProcess>,
+    /// The process and its output; none once that has ended.
+    pub(crate) process: Option<(GitProcess, ReaderStream<ChildStdout>)>,
     pub(crate) deadline: Pin<Box<Sleep>>,
     pub(crate) input: AbortHandle,
     /// Held, not read: they are given back with the body.
@@ -95,23 +96,49 @@ impl Running {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.deadline.as_mut().poll(context).is_ready() {
-            self.process = None;
+            self.abandon();
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }
-        let chunk = ready!(futures_core::Stream::poll_next(Pin::new(&mut self.stdout), context));
+        let Some((_, stdout)) = &mut self.process else { return Poll::Ready(None) };
+        let chunk = ready!(futures_core::Stream::poll_next(Pin::new(stdout), context));
         if chunk.is_none()
-            && let Some(process) = self.process.take()
+            && let Some((process, _)) = self.process.take()
         {
-            let tasks = process.tasks().clone();
-            tasks.spawn(finish(self.operation, process));
+            process.tasks().clone().spawn(finish(self.operation, process));
         }
         Poll::Ready(chunk)
+    }
+
+    /// A receive-pack whose input ends removes its quarantine by itself; one that gets a signal, or finds its output
+    /// closed, leaves it behind. So it may settle first. (Once it waits for the hook there is no quarantine.)
+    fn abandon(&mut self) {
+        self.input.abort();
+        let Some((process, mut stdout)) = self.process.take() else { return };
+        if self._token.is_none() {
+            return;
+        }
+        process.spawn_with(|process| async move {
+            let drain = async { while Chunk(&mut stdout).await.is_some_and(|chunk| chunk.is_ok()) {} };
+            if tokio::time::timeout(SETTLE_TIME_MAX, drain).await.is_ok() {
+                finish("receive-pack", process).await;
+            }
+        });
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.input.abort();
+        self.abandon();
+    }
+}
+
+/// The next chunk of a stream.
+struct Chunk<'a>(&'a mut ReaderStream<ChildStdout>);
+
+impl Future for Chunk<'_> {
+    type Output = Option<io::Result<Bytes>>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        futures_core::Stream::poll_next(Pin::new(&mut *self.0), context)
     }
 }
 

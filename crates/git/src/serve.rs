@@ -126,8 +126,7 @@ impl GitStore {
         });
         let running = Running {
             operation,
-            stdout: Running::chunks(stdout),
-            process: Some(process),
+            process: Some((process, Running::chunks(stdout))),
             deadline: Box::pin(sleep(time_max)),
             input: input.abort_handle(),
             _token: token,

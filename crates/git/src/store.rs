@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt, symlink},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -126,6 +127,10 @@ impl GitStore {
         let store = self.clone();
         self.tasks().spawn(async move {
             let _one_at_a_time = store.0.collecting.lock().await;
+            let (objects, age_min) = (store.repository(app).join("objects"), store.limits().push_time_max);
+            if let Err(error) = blocking("sweep", move || remove_quarantines(&objects, age_min)).await {
+                tracing::warn!(error = %error, app.id = %app, "could not remove what lost pushes left");
+            }
             let mut command = store.git(app);
             command.args(["gc", "--auto", "--quiet"]);
             if let Err(error) = store.run("gc", b"").output(command).await {
@@ -298,6 +303,19 @@ fn remove_leftovers(root: &Path) -> io::Result<()> {
             .iter()
             .any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
         {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Packs of pushes whose receive-pack was killed. Git itself would keep them for two weeks.
+fn remove_quarantines(objects: &Path, age_min: Duration) -> io::Result<()> {
+    for entry in fs::read_dir(objects)? {
+        let entry = entry?;
+        let is_quarantine = entry.file_name().as_encoded_bytes().starts_with(b"tmp_objdir-incoming-");
+        // A clock that went backwards makes it young.
+        if is_quarantine && entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > age_min) {
             fs::remove_dir_all(entry.path())?;
         }
     }

@@ -5,15 +5,15 @@ use std::path::Path;
 use bytes::Bytes;
 use renga_ports::RefVerdict;
 
-use crate::world::{Client, World, accepted, processes, stderr, until};
+use crate::world::{Client, World, accepted, kill, processes, stderr, until};
 
 #[tokio::test]
 async fn a_killed_client_does_not_stop_the_deploy() {
     let world = World::new().await;
     let client = world.client("client").await;
-    let mut push = client.start(&["push", "heroku", "main"]);
+    let push = client.start(&["push", "heroku", "main"]);
     let call = world.call().await;
-    push.kill().await.unwrap();
+    kill(push).await;
     // The gate learns that nobody listens, and goes on.
     until("the gate sees that the pusher has gone", || async { call.progress.is_closed() }).await;
     world.accept(call).await;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use renga_ports::{Git, RefVerdict};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::world::{Client, World, accepted, refused, stderr, until};
+use crate::world::{Client, World, accepted, refused, stderr};
 
 #[tokio::test]
 async fn a_push_shows_progress_live_and_can_be_cloned_back() {
@@ -136,26 +136,16 @@ async fn a_ref_that_moved_meanwhile_is_refused() {
     let other = Client { path: other };
     other.commit("other", "x", "Theirs").await;
 
-    // `pre-push` runs between the advertisement and the pack: exactly there the other push comes first.
-    let (here, go) = (world.directory.path().join("here"), world.directory.path().join("go"));
-    let script = format!(
-        "#!/bin/sh\ntouch {}\nwhile [ ! -e {} ]; do sleep 0.01; done\n",
-        here.display(),
-        go.display()
-    );
-    let hook = client.path.join(".git/hooks/pre-push");
-    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    std::fs::write(&hook, script).unwrap();
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     client.commit("mine", "y", "Mine").await;
     let late = async {
-        until("the late push has seen the refs", || async { here.exists() }).await;
+        world.held.notified().await;
         accepted(&world, other.git(&["push", "origin", "main"])).await;
-        std::fs::write(&go, "").unwrap();
+        world.go.notify_one();
     };
-    let (output, ()) = tokio::join!(client.git(&["push", "heroku", "main"]), late);
+    let push = client.git(&["-c", "http.extraHeader=x-hold: 1", "push", "heroku", "main"]);
+    let (output, ()) = tokio::join!(push, late);
     assert!(
-        stderr(&output).contains("! [remote rejected] main -> main (fetch first)"),
+        stderr(&output).contains("! [rejected]        main -> main (fetch first)"),
         "{}",
         stderr(&output)
     );

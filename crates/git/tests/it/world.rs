@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use renga_git::{Body, Caller, Config, Endpoint, GitStore, Limits, refusal_response};
+use renga_git::{Body, Caller, Config, Endpoint, GitStore, Limits, Service, refusal_response};
 use renga_model::{AccountId, AppId, AppName, Refusal};
 use renga_ports::{Git, PushGate, PushRequest, RefVerdict};
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     process::{Child, Command},
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, Notify, mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) directory: TempDir,
     pub(crate) tasks: TaskTracker,
+    pub(crate) held: Arc<Notify>,
+    pub(crate) go: Arc<Notify>,
     calls: Mutex<mpsc::Receiver<Call>>,
     /// Aborted when the test ends.
     _servers: JoinSet<()>,
@@ -87,7 +89,8 @@ impl World {
         servers.spawn(async move { hook_store.serve_hooks(hooks, gate, CancellationToken::new()).await });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let face = Face { store: store.clone(), app, account };
+        let face = Face { held: Arc::default(), go: Arc::default(), store: store.clone(), app, account };
+        let (held, go) = (face.held.clone(), face.go.clone());
         servers.spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -95,7 +98,18 @@ impl World {
                 face.store_tasks(stream);
             }
         });
-        Self { store, app, account, address, directory, tasks, calls: Mutex::new(calls), _servers: servers }
+        Self {
+            store,
+            app,
+            account,
+            address,
+            directory,
+            tasks,
+            calls: Mutex::new(calls),
+            held,
+            go,
+            _servers: servers,
+        }
     }
 
     /// The next push at the gate.
@@ -159,6 +173,9 @@ impl World {
 
 #[derive(Clone)]
 pub(crate) struct Face {
+    /// A push with the header `x-hold` says here that it has come, and waits until it may go on.
+    pub(crate) held: Arc<Notify>,
+    pub(crate) go: Arc<Notify>,
     pub(crate) store: GitStore,
     pub(crate) app: AppId,
     pub(crate) account: AccountId,
@@ -184,6 +201,10 @@ impl Face {
         let Some((name, endpoint)) = Endpoint::parse(request.method(), &uri) else {
             return refusal_response(&Refusal::not_found("app"));
         };
+        if request.headers().contains_key("x-hold") && endpoint == Endpoint::Call(Service::ReceivePack) {
+            self.held.notify_one();
+            self.go.notified().await;
+        }
         // "any:secret"
         if request.headers().get(header::AUTHORIZATION).is_none_or(|value| value != "Basic YW55OnNlY3JldA==")
         {
@@ -214,6 +235,7 @@ impl Client {
             command.env(format!("GIT_{role}_NAME"), name).env(format!("GIT_{role}_EMAIL"), "ada@example.com");
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.process_group(0);
         command
     }
 
@@ -274,6 +296,13 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: i
         assert!(tokio::time::Instant::now() < end, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// `kill -9` for the client and its helpers.
+pub(crate) async fn kill(mut client: Child) {
+    let group = rustix::process::Pid::from_raw(client.id().unwrap().try_into().unwrap()).unwrap();
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+    client.wait().await.unwrap();
 }
 
 /// Ids of processes whose arguments contain `needle`.
