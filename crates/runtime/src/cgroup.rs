@@ -1,0 +1,231 @@
+//! Control groups: the parent that all dynos of the instance share, and the end of what is left in a dyno's own.
+//!
+//! The supervisor makes and removes its dyno's group, `renga-<instance>/<dyno id>`, below the root of each v1 hierarchy
+//! or of the v2 tree. (Not below the node's own group: on a v2 machine that could then hold no process any more, and
+//! a restarted service would not get back in.) The hand removes it only when the supervisor could not.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use renga_model::DynoId;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    config::Config,
+    error::{Doing, HandError, Result, gone_is_fine},
+};
+
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+const KILL_PAUSE: Duration = Duration::from_millis(5);
+/// Controllers that a dyno's limits and counters need; `freezer` belongs to v1 only.
+const WANTED: [&str; 4] = ["cpu", "memory", "pids", "io"];
+
+#[derive(Debug, Clone)]
+pub(crate) struct Cgroups {
+    version: Version,
+    /// Roots of the hierarchies: one on v2, several on v1.
+    roots: Vec<PathBuf>,
+    parent: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+impl Cgroups {
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        let table = fs::read_to_string("/proc/self/mountinfo").doing("read", "/proc/self/mountinfo")?;
+        let (version, roots, controllers) = hierarchies(&table);
+        let missing: Vec<_> = ["memory", "pids"].iter().filter(|name| !controllers.contains(name)).collect();
+        if !missing.is_empty() && !config.allow_weak_isolation {
+            let what = format!("the cgroup controllers {missing:?} are not available on this machine");
+            return Err(HandError::Unfit(what));
+        }
+        let cgroups = Self { version, roots, parent: config.instance.cgroup() };
+        cgroups.make_parents()?;
+        Ok(cgroups)
+    }
+
+    /// For `SupervisorSpec::cgroup`.
+    pub(crate) fn of(&self, dyno: DynoId) -> String {
+        format!("{}/{dyno}", self.parent)
+    }
+
+    fn make_parents(&self) -> Result<()> {
+        for root in &self.roots {
+            let parent = root.join(&self.parent);
+            match fs::create_dir(&parent) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error).doing("make cgroup", parent.display());
+                }
+                _ => {}
+            }
+            match self.version {
+                Version::One => inherit_cpuset(root, &parent)?,
+                Version::Two => {
+                    delegate(root)?;
+                    delegate(&parent)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Dynos that have a group in any hierarchy.
+    pub(crate) fn dynos(&self) -> Vec<DynoId> {
+        let mut ids: Vec<DynoId> = self
+            .roots
+            .iter()
+            .filter_map(|root| fs::read_dir(root.join(&self.parent)).ok())
+            .flatten()
+            .filter_map(io::Result::ok)
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Kills every process of the dyno and waits until none is left.
+    pub(crate) fn kill_all(&self, dyno: DynoId) -> Result<()> {
+        let groups: Vec<PathBuf> = self.groups(dyno).collect();
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        loop {
+            let pids: Vec<Pid> = groups.iter().flat_map(|group| processes(group)).collect();
+            if pids.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(HandError::Refused(format!("processes of dyno {dyno} do not die: {pids:?}")));
+            }
+            for group in &groups {
+                // A frozen process dies only when it thaws. Groups without a freezer have no such file.
+                fs::write(group.join("freezer.state"), "THAWED").ok();
+            }
+            for pid in pids {
+                // It may be gone by now; the next round looks again.
+                kill_process(pid, Signal::KILL).ok();
+            }
+            thread::sleep(KILL_PAUSE);
+        }
+    }
+
+    pub(crate) fn remove(&self, dyno: DynoId) -> Result<()> {
+        self.groups(dyno).try_for_each(|group| remove_tree(&group))
+    }
+
+    /// The shared parent itself, when no dyno is left.
+    pub(crate) fn remove_parents(&self) -> Result<()> {
+        self.roots.iter().try_for_each(|root| remove_tree(&root.join(&self.parent)))
+    }
+
+    fn groups(&self, dyno: DynoId) -> impl Iterator<Item = PathBuf> {
+        let name = self.of(dyno);
+        self.roots.iter().map(move |root| root.join(&name))
+    }
+}
+
+/// Version, mount points, and names of the controllers that can be used.
+fn hierarchies(mountinfo: &str) -> (Version, Vec<PathBuf>, Vec<&str>) {
+    let mut one: Vec<(PathBuf, &str)> = Vec::new();
+    let mut two: Option<PathBuf> = None;
+    for line in mountinfo.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let Some(point) = left.split(' ').nth(4) else { continue };
+        let mut fields = right.split(' ');
+        match fields.next() {
+            Some("cgroup") => one.push((PathBuf::from(point), fields.nth(1).unwrap_or_default())),
+            Some("cgroup2") => two = Some(PathBuf::from(point)),
+            _ => {}
+        }
+    }
+    // A path may be mounted over itself (container managers do); one of each is enough.
+    one.sort();
+    one.dedup_by(|a, b| a.0 == b.0);
+    match two {
+        Some(root) if one.is_empty() => {
+            let available = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+            let names = WANTED.into_iter().filter(|name| available.split_whitespace().any(|w| w == *name));
+            (Version::Two, vec![root], names.collect())
+        }
+        _ => {
+            let names = one.iter().flat_map(|(_, options)| options.split(',')).collect();
+            (Version::One, one.into_iter().map(|(point, _)| point).collect(), names)
+        }
+    }
+}
+
+/// v1: a new cpuset group can hold no process until it has been told its processors and memory nodes.
+fn inherit_cpuset(root: &Path, parent: &Path) -> Result<()> {
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        let target = parent.join(name);
+        let Ok(now) = fs::read_to_string(&target) else { return Ok(()) };
+        if now.trim().is_empty() {
+            let value = fs::read_to_string(root.join(name)).doing("read", name)?;
+            fs::write(&target, value).doing("write", target.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// v2: children may use the controllers that we want and the parent has.
+fn delegate(group: &Path) -> Result<()> {
+    let available = fs::read_to_string(group.join("cgroup.controllers")).doing("read", group.display())?;
+    let control = group.join("cgroup.subtree_control");
+    let enabled = fs::read_to_string(&control).doing("read", control.display())?;
+    for name in WANTED {
+        let has = |list: &str| list.split_whitespace().any(|word| word == name);
+        if has(&available) && !has(&enabled) {
+            fs::write(&control, format!("+{name}")).doing("enable controllers in", control.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// Processes of a group and of the groups below it.
+fn processes(group: &Path) -> Vec<Pid> {
+    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let own = text.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw));
+    own.chain(children(group).iter().flat_map(|child| processes(child))).collect()
+}
+
+fn children(group: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(group) else { return Vec::new() };
+    let folders = entries.filter_map(io::Result::ok).filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    folders.map(|entry| entry.path()).collect()
+}
+
+fn remove_tree(group: &Path) -> Result<()> {
+    children(group).iter().try_for_each(|child| remove_tree(child))?;
+    // A process that has just died may still be counted for a moment.
+    let deadline = Instant::now() + KILL_TIMEOUT;
+    loop {
+        match fs::remove_dir(group) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+                thread::sleep(KILL_PAUSE);
+            }
+            other => return gone_is_fine(other, "remove cgroup", group),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hybrid_machines_count_as_version_one() {
+        let table = "31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                     32 24 0:28 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+                     33 24 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let (version, roots, controllers) = hierarchies(table);
+        assert_eq!((version, roots.len()), (Version::One, 2));
+        assert!(controllers.contains(&"memory") && controllers.contains(&"pids"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Starting supervisors, and talking to them.
+//!
+//! A supervisor runs from a copy that is named by its content, so that an upgrade of the program on disk never touches
+//! one that runs. It is given its order on standard input, answers one line, and lives on by itself.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Stdio},
+    time::Duration,
+};
+
+use renga_supervision::{Control, ControlAnswer, SupervisorSpec};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+};
+
+use crate::{
+    disk::unique,
+    error::{Doing, Result},
+    files::{directory, write_json},
+    paths::{DynoPaths, Paths},
+    plan::ProcessIdentity,
+    program,
+};
+
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A supervisor that has its order.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) handle: OwnedFd,
+    pub(crate) child: Child,
+    pub(crate) answer: ChildStdout,
+}
+
+/// Copies the program to where it stays as long as something runs from it.
+pub(crate) fn install(paths: &Paths, program: &Path) -> Result<PathBuf> {
+    let content = fs::read(program).doing("read the supervisor", program.display())?;
+    let folder = paths.programs().join(hex::encode(Sha256::digest(&content)));
+    let target = folder.join("renga-dyno");
+    if target.exists() {
+        return Ok(target);
+    }
+    directory(&folder, 0o755)?;
+    let temporary = paths.temporary().join(format!("program-{}", unique()));
+    let write = || -> io::Result<()> {
+        let mut file = File::create_new(&temporary)?;
+        file.write_all(&content)?;
+        file.set_permissions(fs::Permissions::from_mode(0o755))?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&temporary, &target)
+    };
+    write().doing("install the supervisor as", target.display())?;
+    Ok(target)
+}
+
+/// Removes copies that are neither the present one nor what a process runs from.
+pub(crate) fn remove_old(paths: &Paths, current: &Path) -> Result<()> {
+    let folder = paths.programs();
+    let used: Vec<PathBuf> = fs::read_dir("/proc")
+        .doing("list", "/proc")?
+        .filter_map(io::Result::ok)
+        .filter_map(|entry| fs::read_link(entry.path().join("exe")).ok())
+        .collect();
+    for entry in fs::read_dir(&folder).doing("list", folder.display())?.flatten() {
+        let program = entry.path().join("renga-dyno");
+        if program != current && !used.contains(&program) {
+            fs::remove_dir_all(entry.path()).doing("remove", entry.path().display())?;
+        }
+    }
+    Ok(())
+}
+
+/// Spawns it, notes who it is, and only then gives the order: a supervisor that nobody has noted never got one.
+pub(crate) fn launch(
+    program: &Path,
+    spec: &SupervisorSpec,
+    dyno: &DynoPaths,
+    boot: &str,
+) -> Result<Launched> {
+    let log = File::create(dyno.supervisor_log()).doing("make", dyno.supervisor_log().display())?;
+    let mut command = program::command(program);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+    let mut child = command.spawn().doing("run", program.display())?;
+    match give_order(&mut child, spec, dyno, boot) {
+        Ok((handle, answer)) => Ok(Launched { handle, child, answer }),
+        Err(error) => {
+            // It has no order or half of one; it must not linger.
+            child.kill().ok();
+            child.wait().ok();
+            Err(error)
+        }
+    }
+}
+
+fn give_order(
+    child: &mut Child,
+    spec: &SupervisorSpec,
+    dyno: &DynoPaths,
+    boot: &str,
+) -> Result<(OwnedFd, ChildStdout)> {
+    let handle = pidfd_open(Pid::from_child(child), PidfdFlags::NONBLOCK).doing("watch", "the supervisor")?;
+    let identity = ProcessIdentity::of(Pid::from_child(child).as_raw_nonzero().get(), boot)?;
+    write_json(&dyno.process(), &identity, false)?;
+    let order = serde_json::to_vec(spec).map_err(io::Error::from).doing("write", "the supervisor's order")?;
+    let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+    let mut stdin = child.stdin.take().ok_or_else(closed).doing("reach", "the supervisor")?;
+    stdin.write_all(&order).doing("write", "the supervisor's order")?;
+    let stdout = child.stdout.take().ok_or_else(closed).doing("reach", "the supervisor")?;
+    Ok((handle, stdout))
+}
+
+/// The one line that a supervisor prints; empty when it ended without a word.
+pub(crate) async fn answer_line(stdout: ChildStdout) -> io::Result<String> {
+    let stdout = tokio::process::ChildStdout::from_std(stdout)?;
+    let mut line = String::new();
+    BufReader::new(stdout.take(ANSWER_BYTES_MAX)).read_line(&mut line).await?;
+    Ok(line)
+}
+
+/// One request on `control.sock`.
+pub(crate) async fn control(socket: &Path, request: &Control) -> io::Result<ControlAnswer> {
+    let talk = async {
+        let mut stream = UnixStream::connect(socket).await?;
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        stream.write_all(&line).await?;
+        let mut answer = String::new();
+        BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut answer).await?;
+        serde_json::from_str(&answer).map_err(io::Error::from)
+    };
+    tokio::time::timeout(CONTROL_TIMEOUT, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
