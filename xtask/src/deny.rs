@@ -43,18 +43,26 @@ pub(crate) fn run() -> Result<()> {
 fn licence_findings(packages: &[Package], allowed: &[String]) -> Vec<String> {
     let mut findings = Vec::new();
     for package in packages {
-        let verdict = match &package.license {
-            Some(expression) => is_allowed(expression, allowed),
-            None => Ok(false),
-        };
-        let licence = package.license.as_deref().unwrap_or("none given");
-        match verdict {
+        let known = package.license.clone().or_else(|| licence_by_text(package));
+        let licence = known.as_deref().unwrap_or("none given");
+        match known.as_deref().map_or(Ok(false), |expression| is_allowed(expression, allowed)) {
             Ok(true) => {}
             Ok(false) => findings.push(format!("{} {}: licence {licence}", package.name, package.version)),
             Err(error) => findings.push(format!("{}: licence {licence}: {error:#}", package.name)),
         }
     }
     findings
+}
+
+/// For crates that carry a text and no name: MIT is told by its two unmistakable sentences.
+fn licence_by_text(package: &Package) -> Option<String> {
+    const MIT: [&str; 2] =
+        ["Permission is hereby granted, free of charge, to any person", "THE SOFTWARE IS PROVIDED \"AS IS\""];
+    let path = package.manifest_path.parent()?.join(package.license_file.as_ref()?);
+    let text = fs::read_to_string(path).ok()?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    MIT.iter().all(|sentence| text.contains(sentence)).then(|| "MIT".to_owned())
 }
 
 /// All from one registry; nothing from a branch of somebody's repository.
@@ -181,7 +189,16 @@ mod tests {
 
     fn package(name: &str, version: &str, source: Option<&str>) -> Package {
         let source = source.map(str::to_owned);
-        Package { name: name.into(), version: version.into(), license: Some("MIT".into()), source }
+        let license = Some("MIT".into());
+        let manifest_path = "Cargo.toml".into();
+        Package {
+            name: name.into(),
+            version: version.into(),
+            license,
+            license_file: None,
+            manifest_path,
+            source,
+        }
     }
 
     #[test]
@@ -207,6 +224,21 @@ mod tests {
         let mut nameless = package("a", "1.0.0", None);
         nameless.license = None;
         assert_eq!(licence_findings(&[nameless], &allowed()), ["a 1.0.0: licence none given"]);
+    }
+
+    #[test]
+    fn a_licence_is_told_by_its_text() {
+        let folder = std::env::temp_dir().join(format!("renga-xtask-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut silent = package("a", "1.0.0", None);
+        (silent.license, silent.license_file) = (None, Some("LICENSE".into()));
+        silent.manifest_path = folder.join("Cargo.toml");
+        let mit = "Permission is hereby granted, free of charge,\nto any person. THE SOFTWARE IS PROVIDED \"AS IS\".";
+        fs::write(folder.join("LICENSE"), mit).unwrap();
+        assert!(licence_findings(std::slice::from_ref(&silent), &allowed()).is_empty());
+        fs::write(folder.join("LICENSE"), "All rights reserved.").unwrap();
+        assert_eq!(licence_findings(&[silent], &allowed()).len(), 1);
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

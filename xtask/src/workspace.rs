@@ -48,6 +48,9 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) license: Option<String>,
+    /// Some crates give a text instead of a name.
+    pub(crate) license_file: Option<PathBuf>,
+    pub(crate) manifest_path: PathBuf,
     /// Absent for crates of this tree.
     pub(crate) source: Option<String>,
 }
