@@ -6,13 +6,14 @@
 
 use std::{
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use renga_model::DynoId;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::{
     config::Config,
@@ -90,6 +91,18 @@ impl Cgroups {
         ids.sort_unstable();
         ids.dedup();
         ids
+    }
+
+    /// A handle of the dyno's supervisor, if it runs. It alone is in the child `supervisor`, and numbers given out
+    /// again never get there: nothing else tells so surely who a process is.
+    pub(crate) fn supervisor(&self, dyno: DynoId) -> Option<OwnedFd> {
+        self.groups(dyno).find_map(|group| {
+            let group = group.join("supervisor");
+            let pid = *own_processes(&group).first()?;
+            // The handle comes first: if the process is still there after it, the handle means that process.
+            let handle = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
+            own_processes(&group).contains(&pid).then_some(handle)
+        })
     }
 
     /// Kills every process of the dyno and waits until none is left.
@@ -190,9 +203,13 @@ fn delegate(group: &Path) -> Result<()> {
 
 /// Processes of a group and of the groups below it.
 fn processes(group: &Path) -> Vec<Pid> {
+    let below = children(group);
+    own_processes(group).into_iter().chain(below.iter().flat_map(|child| processes(child))).collect()
+}
+
+fn own_processes(group: &Path) -> Vec<Pid> {
     let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    let own = text.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw));
-    own.chain(children(group).iter().flat_map(|child| processes(child))).collect()
+    text.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)).collect()
 }
 
 fn children(group: &Path) -> Vec<PathBuf> {

@@ -9,29 +9,22 @@
 //! The supervisor's end is seen on its pidfd, which works for one that an earlier node started, too. A wish to stop is
 //! passed on as soon as the supervisor listens; when it does not obey in time, everything is killed.
 
-use std::{
-    io,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    process::{Child, ChildStdout},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use renga_model::ExitReason;
 use renga_supervision::{Control, DynoDirectory, StartAnswer, State};
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::unix::AsyncFd,
     net::TcpStream,
     time::{Instant, sleep, timeout},
 };
 
 use crate::{
     config::{STARTED_TIMEOUT, STOP_SLACK},
-    error::{Doing, Result, chain, tell},
+    error::{chain, tell},
     hand::Inner,
-    supervisor,
+    supervisor::{self, Launched},
     table::{Entry, StopOrder},
 };
 
@@ -45,74 +38,68 @@ const PROBE_PAUSES: [(u32, Duration); 4] = [
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What is held of a supervisor.
-pub(crate) struct Followed {
-    handle: AsyncFd<OwnedFd>,
-    /// Ours to reap, unless an earlier node started it.
-    child: Option<Child>,
-    answer: Option<ChildStdout>,
+/// A supervisor to follow: one that was just launched, or one that an earlier node started.
+#[derive(Debug)]
+pub(crate) enum Lead {
+    Launched(Launched),
+    Adopted(OwnedFd),
 }
 
-impl Followed {
-    pub(crate) fn launched(launched: supervisor::Launched) -> Result<Self> {
-        let handle = watchable(launched.handle)?;
-        Ok(Self { handle, child: Some(launched.child), answer: Some(launched.answer) })
-    }
-    pub(crate) fn adopted(handle: OwnedFd) -> Result<Self> {
-        Ok(Self { handle: watchable(handle)?, child: None, answer: None })
-    }
-    async fn ended(&self) {
-        // An error here would be one of the reactor itself; the dyno then counts as ended and is looked at.
-        self.handle.readable().await.map(drop).unwrap_or_else(|error| tracing::error!(%error, "pidfd"));
-    }
-    fn kill(&self) {
-        // It may have ended by now.
-        pidfd_send_signal(self.handle.get_ref(), Signal::KILL).ok();
-    }
-}
-
-fn watchable(handle: OwnedFd) -> Result<AsyncFd<OwnedFd>> {
-    AsyncFd::register_with_interest(handle, Interest::READABLE).doing("watch", "a supervisor")
-}
+type Handle = AsyncFd<OwnedFd>;
 
 /// Runs until the dyno has exited or the node ends.
-pub(crate) async fn follow(inner: Arc<Inner>, entry: Arc<Entry>, mut followed: Followed) {
+pub(crate) async fn follow(inner: Arc<Inner>, entry: Arc<Entry>, lead: Lead) {
     let started = tokio::select! {
         biased;
         () = inner.cancel.cancelled() => return,
-        started = start(&entry, &inner, &mut followed) => started,
+        started = start(&inner, &entry, lead) => started,
     };
-    match started {
-        Ok(state) => {
-            entry.set_started(state.started_at);
-            if entry.plan.port.is_none() {
-                entry.set_ready();
-            }
-            inner.note_change();
-        }
-        Err(why) => {
-            followed.kill();
-            return settle(&inner, &entry, followed, Some(why)).await;
+    let (state, handle) = match started {
+        Ok(started) => started,
+        Err(why) => return settle(&inner, &entry, Some(why)).await,
+    };
+    entry.set_started(state.started_at);
+    if entry.plan.port.is_none() {
+        entry.set_ready();
+    }
+    inner.note_change();
+    if let Some(handle) = handle {
+        tokio::select! {
+            biased;
+            // Dynos outlive the node; the next one adopts them.
+            () = inner.cancel.cancelled() => return,
+            () = ended(&handle) => {}
+            () = obey(&inner, &entry) => ended(&handle).await,
+            () = probe(&inner, &entry) => {}
         }
     }
-    tokio::select! {
-        biased;
-        // Dynos outlive the node; the next one adopts them.
-        () = inner.cancel.cancelled() => return,
-        () = followed.ended() => {}
-        () = obey(&inner, &entry, &followed) => {}
-        () = probe(&inner, &entry) => {}
-    }
-    settle(&inner, &entry, followed, None).await;
+    settle(&inner, &entry, None).await;
 }
 
-/// The supervisor's word that the process runs, or why it does not.
-async fn start(entry: &Entry, inner: &Inner, followed: &mut Followed) -> std::result::Result<State, String> {
-    let answer = followed.answer.take();
+async fn ended(handle: &Handle) {
+    // An error here would be one of the reactor itself; the dyno then counts as ended and is looked at.
+    handle.readable().await.map(drop).unwrap_or_else(|error| tracing::error!(%error, "pidfd"));
+}
+
+/// What the supervisor says of the start, and a handle of it if it still runs; or why nothing was started.
+async fn start(
+    inner: &Inner,
+    entry: &Entry,
+    lead: Lead,
+) -> std::result::Result<(State, Option<Handle>), String> {
     let said = async {
-        match answer {
-            Some(stdout) => read_answer(stdout).await,
-            None => wait_for_state(entry, inner, followed).await,
+        match lead {
+            Lead::Launched(launched) => {
+                let state = read_answer(launched).await?;
+                let pid = Pid::from_raw(state.supervisor_pid).ok_or("its supervisor has no process id")?;
+                // Gone already: the dyno was that short.
+                let handle = pidfd_open(pid, PidfdFlags::NONBLOCK).ok();
+                Ok((state, handle.map(watchable).transpose()?))
+            }
+            Lead::Adopted(handle) => {
+                let handle = watchable(handle)?;
+                Ok((wait_for_state(inner, entry, &handle).await?, Some(handle)))
+            }
         }
     };
     match timeout(STARTED_TIMEOUT, said).await {
@@ -121,8 +108,16 @@ async fn start(entry: &Entry, inner: &Inner, followed: &mut Followed) -> std::re
     }
 }
 
-async fn read_answer(stdout: ChildStdout) -> std::result::Result<State, String> {
-    let line = supervisor::answer_line(stdout).await.map_err(|error| error.to_string())?;
+fn watchable(handle: OwnedFd) -> std::result::Result<Handle, String> {
+    crate::sys::watch::readable(handle).map_err(|error| format!("could not watch its supervisor: {error}"))
+}
+
+async fn read_answer(launched: Launched) -> std::result::Result<State, String> {
+    let Launched { mut starter, answer } = launched;
+    let line = supervisor::answer_line(answer).await.map_err(|error| error.to_string())?;
+    // The starter has ended before the answer came, unless it is broken; then it must not stay.
+    starter.kill().ok();
+    starter.wait().map_err(|error| error.to_string())?;
     if line.is_empty() {
         return Err("its supervisor ended without a word".into());
     }
@@ -134,11 +129,7 @@ async fn read_answer(stdout: ChildStdout) -> std::result::Result<State, String> 
 }
 
 /// Of a supervisor whose answer went to an earlier node.
-async fn wait_for_state(
-    entry: &Entry,
-    inner: &Inner,
-    followed: &Followed,
-) -> std::result::Result<State, String> {
+async fn wait_for_state(inner: &Inner, entry: &Entry, handle: &Handle) -> std::result::Result<State, String> {
     let directory = DynoDirectory::new(inner.paths.dyno(entry.label.id).directory());
     loop {
         if let Ok(Some(state)) = directory.read_state() {
@@ -146,7 +137,7 @@ async fn wait_for_state(
         }
         tokio::select! {
             biased;
-            () = followed.ended() => return Err("its supervisor ended before it had started it".into()),
+            () = ended(handle) => return Err("its supervisor ended before it had started it".into()),
             () = sleep(RETRY_PAUSE) => {}
         }
     }
@@ -173,7 +164,7 @@ async fn until_answered(address: SocketAddr) {
 }
 
 /// Passes wishes to stop on. Returns when the supervisor has disobeyed and everything of the dyno has been killed.
-async fn obey(inner: &Arc<Inner>, entry: &Arc<Entry>, followed: &Followed) {
+async fn obey(inner: &Arc<Inner>, entry: &Arc<Entry>) {
     let mut orders = entry.stop.subscribe();
     loop {
         let order = *orders.borrow_and_update();
@@ -190,7 +181,6 @@ async fn obey(inner: &Arc<Inner>, entry: &Arc<Entry>, followed: &Followed) {
             changed = orders.changed() => if changed.is_err() { std::future::pending::<()>().await },
             () = ask_to_stop(inner, entry, order, deadline) => {
                 tracing::warn!(dyno.id = %entry.label.id, "a supervisor does not stop its dyno; killing both");
-                followed.kill();
                 kill_all(inner, entry).await;
                 return;
             }
@@ -220,10 +210,8 @@ async fn kill_all(inner: &Arc<Inner>, entry: &Arc<Entry>) {
     killed.map(tell).map(drop).unwrap_or_else(|error| tracing::error!(%error, "killing a dyno panicked"));
 }
 
-/// Waits for the supervisor's end and records how the dyno ended.
-async fn settle(inner: &Arc<Inner>, entry: &Arc<Entry>, followed: Followed, failed: Option<String>) {
-    followed.ended().await;
-    reap(followed.child);
+/// Records how the dyno ended. Its supervisor has, or has never begun.
+async fn settle(inner: &Arc<Inner>, entry: &Arc<Entry>, failed: Option<String>) {
     let directory = DynoDirectory::new(inner.paths.dyno(entry.label.id).directory());
     let written = directory.read_exit().unwrap_or_else(|error| {
         tracing::warn!(dyno.id = %entry.label.id, "{}", chain(&error));
@@ -242,16 +230,4 @@ async fn settle(inner: &Arc<Inner>, entry: &Arc<Entry>, followed: Followed, fail
             inner.end(entry, ExitReason::SupervisorLost);
         }
     }
-}
-
-/// It has ended: this does not wait.
-fn reap(child: Option<Child>) {
-    if let Some(Err(error)) = child.map(|mut child| child.wait().map(drop).or_else(not_ours)) {
-        tracing::warn!(%error, "could not reap a supervisor");
-    }
-}
-
-/// Somebody else in this process may have reaped it (a test's signal handler).
-fn not_ours(error: io::Error) -> io::Result<()> {
-    if error.raw_os_error() == Some(libc::ECHILD) { Ok(()) } else { Err(error) }
 }

@@ -30,14 +30,14 @@ use crate::{
         MEMORY_FLOOR_BYTES, OPEN_FILES_MAX,
     },
     error::{Doing, HandError, Result, chain, gone_is_fine, tell},
-    files::{directory, disk_free, memory_available, mount_point_file, read_json, write_json},
-    follow::{Followed, follow},
+    files::{directory, disk_free, memory_available, mount_point_file, write_json},
+    follow::{Lead, follow},
     images::Images,
     mounts,
     net::Network,
     pack,
     paths::Paths,
-    plan::{PLAN_VERSION, Plan, ProcessIdentity, layers_of},
+    plan::{PLAN_VERSION, Plan, layers_of},
     rootfs::{self, Owners, Steps, Workshop},
     stack::{Stack, Stacks},
     supervisor::{self, Launched},
@@ -83,8 +83,7 @@ impl Hand {
         let inner = Arc::new(inner);
         inner.network.serve_dns(&inner.tasks, &inner.cancel).await?;
         for (entry, handle) in running {
-            let followed = Followed::adopted(handle)?;
-            inner.tasks.spawn(follow(Arc::clone(&inner), entry, followed));
+            inner.tasks.spawn(follow(Arc::clone(&inner), entry, Lead::Adopted(handle)));
         }
         inner.tasks.spawn(sweep_images(Arc::clone(&inner)));
         Ok(Self { inner })
@@ -249,9 +248,9 @@ impl Inner {
             let (inner, entry) = (Arc::clone(&self), Arc::clone(&entry));
             joined(self.tasks.spawn_blocking(move || inner.make(&entry, &spec, &stack)).await)
         };
-        match made.and_then(Followed::launched) {
-            Ok(followed) => {
-                self.tasks.spawn(follow(Arc::clone(&self), entry, followed));
+        match made {
+            Ok(launched) => {
+                self.tasks.spawn(follow(Arc::clone(&self), entry, Lead::Launched(launched)));
             }
             Err(error) => {
                 tracing::warn!(dyno.id = %entry.label.id, "a dyno could not be made: {}", chain(&error));
@@ -352,7 +351,7 @@ impl Inner {
         network.map_err(|_| io::Error::other("panicked")).doing("make", "the network")??;
         steps.done("rest of the network");
         let order = self.order(entry, spec, binds?);
-        let launched = supervisor::launch(&self.program, &order, &dyno, &self.boot)?;
+        let launched = supervisor::launch(&self.program, &order)?;
         steps.done("supervisor");
         tracing::info!(dyno.id = %spec.id, dyno.name = %spec.name, "made a dyno: {steps}");
         Ok(launched)
@@ -444,8 +443,7 @@ impl Inner {
 
     /// It writes `exit.json` last of all; what still runs a little later is stuck.
     fn end_supervisor(&self, id: DynoId) -> Result<()> {
-        let identity: Option<ProcessIdentity> = read_json(&self.paths.dyno(id).process())?;
-        let Some(handle) = identity.and_then(|identity| identity.open(&self.boot)) else { return Ok(()) };
+        let Some(handle) = self.cgroups.supervisor(id) else { return Ok(()) };
         let mut polled = [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)];
         let patience = rustix::event::Timespec::try_from(LINGER_TIMEOUT).ok();
         if rustix::event::poll(&mut polled, patience.as_ref()).doing("wait for", "a supervisor")? == 0 {

@@ -9,6 +9,8 @@ use std::{
     os::fd::OwnedFd,
     path::Path,
     sync::{Arc, Mutex},
+    thread,
+    time::Duration,
 };
 
 use renga_model::{DynoId, ExitReason};
@@ -26,13 +28,17 @@ use crate::{
     mounts,
     net::{self, Network},
     paths::Paths,
-    plan::{Plan, ProcessIdentity, boot_id},
+    plan::{Plan, boot_id},
     program,
     rootfs::{Owners, can_shift},
     stack::Stacks,
     supervisor,
     table::{Entry, Table},
 };
+
+/// A dyno younger than this may have a supervisor that is not in its cgroup yet.
+const STARTING_AGE: Duration = Duration::from_secs(2);
+const STARTING_PAUSE: Duration = Duration::from_millis(20);
 
 /// Dynos whose supervisors live, with their handles.
 pub(crate) type Running = Vec<(Arc<Entry>, OwnedFd)>;
@@ -81,14 +87,6 @@ pub(crate) fn open(config: Config, tasks: TaskTracker) -> Result<(Inner, Running
 pub fn remove_instance(config: &Config) -> Result<()> {
     let paths = Paths::new(&config.data_dir);
     let cgroups = Cgroups::open(config)?;
-    let boot = boot_id()?;
-    for (id, _) in folders(&paths.dynos())? {
-        let identity: Option<ProcessIdentity> = read_json(&paths.dyno(id).process())?;
-        if let Some(handle) = identity.and_then(|identity| identity.open(&boot)) {
-            // It may end in this very moment.
-            rustix::process::pidfd_send_signal(&handle, rustix::process::Signal::KILL).ok();
-        }
-    }
     for id in cgroups.dynos() {
         cgroups.kill_all(id)?;
         cgroups.remove(id)?;
@@ -188,14 +186,30 @@ fn adopt(inner: &Inner, id: DynoId) -> Result<Option<(Arc<Entry>, OwnedFd)>> {
         entry.set_exited(exit);
         return Ok(None);
     }
-    let identity: Option<ProcessIdentity> = read_json(&dyno.process())?;
-    if let Some(handle) = identity.and_then(|identity| identity.open(&inner.boot)) {
+    if let Some(handle) = find_supervisor(inner, id, &dyno.label()) {
         return Ok(Some((entry, handle)));
+    }
+    if let Some(exit) = directory.read_exit().map_err(unreadable).doing("read", dyno.exit().display())? {
+        // It ended while we looked.
+        entry.set_exited(exit);
+        return Ok(None);
     }
     tracing::warn!(dyno.id = %id, "a dyno has lost its supervisor");
     inner.cgroups.kill_all(id)?;
     inner.end(&entry, ExitReason::SupervisorLost);
     Ok(None)
+}
+
+/// A supervisor enters its cgroup a few milliseconds after it was started; the node may have died in between.
+fn find_supervisor(inner: &Inner, id: DynoId, label: &Path) -> Option<OwnedFd> {
+    let age = || fs::metadata(label).ok()?.modified().ok()?.elapsed().ok();
+    loop {
+        let found = inner.cgroups.supervisor(id);
+        if found.is_some() || age().is_none_or(|age| age > STARTING_AGE) {
+            return found;
+        }
+        thread::sleep(STARTING_PAUSE);
+    }
 }
 
 /// Takes away what bears our name and belongs to no dyno.

@@ -69,12 +69,6 @@ impl DynoPaths {
     pub(crate) fn plan(&self) -> PathBuf {
         self.directory.join("plan.json")
     }
-    pub(crate) fn process(&self) -> PathBuf {
-        self.directory.join("supervisor.json")
-    }
-    pub(crate) fn supervisor_log(&self) -> PathBuf {
-        self.directory.join("supervisor.log")
-    }
     pub(crate) fn state(&self) -> PathBuf {
         self.directory.join("state.json")
     }

@@ -197,6 +197,12 @@ fn furnish(shop: &Workshop<'_>, upper: &Upper, spec: &DynoSpec, plan: &Plan, sta
         upper.folder("out", APP_ID, 0o755)?;
         upper.folder("layers", APP_ID, 0o755)?;
     }
+    // Where buildpacks look for the quota.
+    for folder in ["sys", "sys/fs", "sys/fs/cgroup", "sys/fs/cgroup/memory"] {
+        upper.folder(folder, 0, 0o755)?;
+    }
+    let quota = format!("{}\n", spec.limits.memory_bytes);
+    upper.file("sys/fs/cgroup/memory/memory.limit_in_bytes", quota.as_bytes(), 0o444)?;
     let passwd = with_app(&stack_file(stack, "etc/passwd")?, "app:x:1000:1000:app:/app:/bin/bash");
     let group = with_app(&stack_file(stack, "etc/group")?, "app:x:1000:");
     let hosts = format!(

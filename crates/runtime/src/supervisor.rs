@@ -6,14 +6,13 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Stdio},
     time::Duration,
 };
 
 use renga_supervision::{Control, ControlAnswer, SupervisorSpec};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -23,20 +22,18 @@ use tokio::{
 use crate::{
     disk::unique,
     error::{Doing, Result},
-    files::{directory, write_json},
-    paths::{DynoPaths, Paths},
-    plan::ProcessIdentity,
+    files::directory,
+    paths::Paths,
     program,
 };
 
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A supervisor that has its order.
+/// A supervisor that has its order. The process that was started forks the supervisor proper and ends.
 #[derive(Debug)]
 pub(crate) struct Launched {
-    pub(crate) handle: OwnedFd,
-    pub(crate) child: Child,
+    pub(crate) starter: Child,
     pub(crate) answer: ChildStdout,
 }
 
@@ -79,43 +76,27 @@ pub(crate) fn remove_old(paths: &Paths, current: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Spawns it, notes who it is, and only then gives the order: a supervisor that nobody has noted never got one.
-pub(crate) fn launch(
-    program: &Path,
-    spec: &SupervisorSpec,
-    dyno: &DynoPaths,
-    boot: &str,
-) -> Result<Launched> {
-    let log = File::create(dyno.supervisor_log()).doing("make", dyno.supervisor_log().display())?;
+pub(crate) fn launch(program: &Path, spec: &SupervisorSpec) -> Result<Launched> {
+    let order = serde_json::to_vec(spec).map_err(io::Error::from).doing("write", "the supervisor's order")?;
     let mut command = program::command(program);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-    let mut child = command.spawn().doing("run", program.display())?;
-    match give_order(&mut child, spec, dyno, boot) {
-        Ok((handle, answer)) => Ok(Launched { handle, child, answer }),
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut starter = command.spawn().doing("run", program.display())?;
+    match give_order(&mut starter, &order) {
+        Ok(answer) => Ok(Launched { starter, answer }),
         Err(error) => {
             // It has no order or half of one; it must not linger.
-            child.kill().ok();
-            child.wait().ok();
-            Err(error)
+            starter.kill().ok();
+            starter.wait().ok();
+            Err(error).doing("give its order to", program.display())
         }
     }
 }
 
-fn give_order(
-    child: &mut Child,
-    spec: &SupervisorSpec,
-    dyno: &DynoPaths,
-    boot: &str,
-) -> Result<(OwnedFd, ChildStdout)> {
-    let handle = pidfd_open(Pid::from_child(child), PidfdFlags::NONBLOCK).doing("watch", "the supervisor")?;
-    let identity = ProcessIdentity::of(Pid::from_child(child).as_raw_nonzero().get(), boot)?;
-    write_json(&dyno.process(), &identity, false)?;
-    let order = serde_json::to_vec(spec).map_err(io::Error::from).doing("write", "the supervisor's order")?;
+fn give_order(starter: &mut Child, order: &[u8]) -> io::Result<ChildStdout> {
     let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-    let mut stdin = child.stdin.take().ok_or_else(closed).doing("reach", "the supervisor")?;
-    stdin.write_all(&order).doing("write", "the supervisor's order")?;
-    let stdout = child.stdout.take().ok_or_else(closed).doing("reach", "the supervisor")?;
-    Ok((handle, stdout))
+    // Closed at the end of this line: that is the end of the order.
+    starter.stdin.take().ok_or_else(closed)?.write_all(order)?;
+    starter.stdout.take().ok_or_else(closed)
 }
 
 /// The one line that a supervisor prints; empty when it ended without a word.

@@ -7,3 +7,4 @@ pub(crate) mod ext4;
 pub(crate) mod idmap;
 pub(crate) mod loop_device;
 pub(crate) mod namespace;
+pub(crate) mod watch;
