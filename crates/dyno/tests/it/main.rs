@@ -1,0 +1,7 @@
+//! The supervisor against real containers. Needs root; each test makes and removes its own dyno.
+
+mod attach;
+mod harness;
+mod isolation;
+mod life;
+mod output;

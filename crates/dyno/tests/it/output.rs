@@ -1,0 +1,81 @@
+//! Lines in the log.
+
+use std::os::unix::fs::MetadataExt;
+
+use renga_supervision::{LineEnd, Stream};
+
+use crate::harness::Dyno;
+
+#[test]
+fn real_lines_keep_their_order_and_their_stream() {
+    let dyno = Dyno::bash(
+        "for i in 1 2 3; do echo out $i; sleep 0.02; echo err $i >&2; sleep 0.02; done; printf end",
+    )
+    .start();
+    dyno.wait_exit();
+    let seen: Vec<_> = dyno
+        .records()
+        .into_iter()
+        .map(|record| (record.stream, String::from_utf8(record.data).unwrap(), record.end))
+        .collect();
+    let line = |stream, text: &str| (stream, text.to_owned(), LineEnd::Complete);
+    let mut expected = Vec::new();
+    for number in 1..=3 {
+        expected.push(line(Stream::Stdout, &format!("out {number}")));
+        expected.push(line(Stream::Stderr, &format!("err {number}")));
+    }
+    expected.push((Stream::Stdout, "end".into(), LineEnd::Cut));
+    assert_eq!(seen, expected);
+    let log = std::fs::metadata(dyno.files().log()).unwrap();
+    assert_eq!((log.uid(), log.mode() & 0o777), (12_345, 0o500));
+}
+
+#[test]
+fn real_long_lines_are_cut_and_nothing_of_them_is_missing() {
+    let (_, lines) = Dyno::python("print('x' * 25000); print('short')").outcome();
+    assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [10_000, 10_000, 5_000, 5]);
+}
+
+#[test]
+fn real_a_storm_of_lines_loses_none() {
+    let script = "
+import sys, time
+start = time.time()
+for burst in range(40):
+    for i in range(500): print('line', burst * 500 + i, 'x' * 100)
+    sys.stdout.flush()
+    time.sleep(max(0, start + (burst + 1) * 0.05 - time.time()))
+print('took', time.time() - start)";
+    let (exit, lines) = Dyno::python(script).outcome();
+    assert_eq!(exit.code, 0);
+    assert_eq!(lines.len(), 20_001);
+    for (number, line) in lines[..20_000].iter().enumerate() {
+        assert!(line.starts_with(&format!("line {number} ")), "{line}");
+    }
+    eprintln!("20,000 lines {}", lines[20_000]);
+}
+
+#[test]
+fn real_a_flood_never_stops_the_app_and_stays_in_its_bound() {
+    let mut dyno = Dyno::bash("yes 'a line of a flood' | head -c 20000000; exit 4");
+    dyno.spec.log_bytes_max = 1024 * 1024;
+    let dyno = dyno.start();
+    assert_eq!(dyno.wait_exit().code, 4);
+    let files = std::fs::read_dir(dyno.files().log()).unwrap();
+    let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes <= 1024 * 1024, "{bytes}");
+}
+
+#[test]
+fn real_processes_that_stay_behind_can_not_hold_the_end_up() {
+    let (exit, lines) = Dyno::bash("sleep 1000 & echo started; exit 5").outcome();
+    assert_eq!(exit.code, 5);
+    assert_eq!(lines, ["started"]);
+}
+
+#[test]
+fn real_standard_output_can_be_opened_by_name_and_input_is_empty() {
+    let (exit, lines) = Dyno::bash("echo one > /dev/stdout; echo two > /dev/stderr; cat; exit 6").outcome();
+    assert_eq!(exit.code, 6);
+    assert!(lines.contains(&"one".into()) && lines.contains(&"two".into()), "{lines:?}");
+}
