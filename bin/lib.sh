@@ -91,6 +91,43 @@ need_packages() {
     rm -f "$log"
 }
 
+# === Debian's packages ===
+
+# debian_mirror: RENGA_DEBIAN_MIRROR, or the mirror of this machine's apt when it is a Debian, or (on an Ubuntu) the one
+# that mmdebstrap brings along.
+debian_mirror() {
+    local uri=${RENGA_DEBIAN_MIRROR:-}
+    # shellcheck disable=SC2016 # apt's own format
+    [ -n "$uri" ] || uri=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' \
+        2>/dev/null | awk '$2 == "Debian" && $3 == "Debian" && !found { print $1; found = 1 }')
+    [ -n "$uri" ] || uri=$(grep -oE 'https?://[^ "]*/debian\b' "$(command -v mmdebstrap)" | sed -n 1p)
+    echo "${uri%/}"
+}
+
+# has_suite URI SUITE: asked through apt, so that proxies and certificates of the machine count.
+has_suite() {
+    local answer code=0
+    answer=$(mktemp)
+    /usr/lib/apt/apt-helper download-file "$1/dists/$2/InRelease" "$answer" >/dev/null 2>&1 || code=1
+    rm -f "$answer"
+    return "$code"
+}
+
+# source_lines URI SUITE: lines for sources.list: the release, and its updates where the mirror has them.
+source_lines() {
+    local security="$1-security"
+    echo "deb $1 $2 main"
+    if has_suite "$1" "$2-updates"; then echo "deb $1 $2-updates main"; fi
+    if has_suite "$security" "$2-security"; then echo "deb $security $2-security main"; fi
+}
+
+# apt_options: the machine's proxies and certificates, which mmdebstrap's own apt does not know.
+apt_options() {
+    apt-config dump 2>/dev/null | grep -E '^Acquire::https?::(Proxy|CaInfo|Timeout)' | sed 's/;$//' || true
+}
+
+# === Tools from the language registries ===
+
 # need_pip: Python's installer, of whichever Python this machine prefers.
 need_pip() {
     need_packages python3
