@@ -34,7 +34,8 @@ fn file_is(source: &Source, names: &[&str]) -> bool {
 
 fn reads_environment(source: &Source) -> bool {
     let build_script = file_is(source, &["build.rs"]);
-    let binary = BINARIES.contains(&source.package.as_str()) && file_is(source, &["main.rs", "config.rs"]);
+    let in_config = source.path.iter().any(|part| part == "config") || file_is(source, &["main.rs", "config.rs"]);
+    let binary = BINARIES.contains(&source.package.as_str()) && in_config;
     let small_binary = source.path.iter().any(|part| part == "bin");
     build_script || binary || small_binary || source.package == "xtask"
 }
