@@ -30,9 +30,13 @@ pub(crate) trait Buildpack {
 }
 
 pub(crate) enum Detection {
-    Applies { language: String },
+    Applies {
+        language: String,
+    },
     /// With what `bin/detect` said about it, shown when the buildpack was asked for.
-    No { reason: String },
+    No {
+        reason: String,
+    },
 }
 
 /// What a buildpack proposes for the release.

@@ -246,7 +246,8 @@ mod tests {
     #[test]
     fn lines_come_in_order_and_the_status_is_told() {
         let mut seen = Vec::new();
-        let tool = Tool::new("bash", "/", &env()).args(["-c", "echo one; echo two >&2; echo -n three; exit 3"]);
+        let tool =
+            Tool::new("bash", "/", &env()).args(["-c", "echo one; echo two >&2; echo -n three; exit 3"]);
         let status = tool.run_lines(|line| seen.push(line.to_owned())).unwrap();
         assert_eq!((seen.join(","), status.code()), ("one,two,three".to_owned(), Some(3)));
     }

@@ -28,6 +28,8 @@ pub(crate) struct Context<'a> {
     pub(crate) facts: BTreeMap<String, String>,
     pub(crate) layers: Layers,
     pub(crate) env_dir: Temporary,
+    /// Changes whenever a package of the stack does.
+    pub(crate) stack_id: String,
 }
 
 impl Context<'_> {
@@ -39,6 +41,10 @@ impl Context<'_> {
     /// The value of a config var. It must not reach the log.
     pub(crate) fn config(&self, name: &str) -> Option<&str> {
         self.request.config.get(name).map(renga_model::Secret::expose)
+    }
+
+    pub(crate) fn stack_id(&self) -> &str {
+        &self.stack_id
     }
 
     /// A fact that the last build left.

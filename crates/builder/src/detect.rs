@@ -3,6 +3,8 @@
 
 use std::{fs, path::Path};
 
+use crate::node::Node;
+use crate::python::Python;
 use crate::{BuildError, buildpack::Buildpack};
 
 struct Language {
@@ -18,7 +20,16 @@ const OFFICIAL: [Language; 10] = [
     Language { name: "python", files: &crate::python::DETECT_FILES, suffixes: &[] },
     Language {
         name: "java",
-        files: &["pom.xml", "pom.atom", "pom.clj", "pom.groovy", "pom.rb", "pom.scala", "pom.yaml", "pom.yml"],
+        files: &[
+            "pom.xml",
+            "pom.atom",
+            "pom.clj",
+            "pom.groovy",
+            "pom.rb",
+            "pom.scala",
+            "pom.yaml",
+            "pom.yml",
+        ],
         suffixes: &[],
     },
     Language {
@@ -36,6 +47,8 @@ const OFFICIAL: [Language; 10] = [
 pub(crate) fn detect(root: &Path) -> Result<Option<Box<dyn Buildpack>>, BuildError> {
     match language(root) {
         None => Ok(None),
+        Some("nodejs") => Ok(Some(Box::new(Node::default()))),
+        Some("python") => Ok(Some(Box::new(Python::default()))),
         Some(name) => Err(BuildError::LanguageNotOffered { language: name, file: matched_file(root, name) }),
     }
 }

@@ -78,6 +78,32 @@ pub enum BuildError {
     ReleaseFailed { name: String, stderr: String },
     #[error("bin/release of {name} printed no YAML")]
     ReleaseUnreadable { name: String },
+    // --- languages ---
+    #[error("the hook {name} failed")]
+    Hook { name: String, code: Option<i32> },
+    #[error("{tool} could not be fetched")]
+    ToolFetch { tool: &'static str, stderr: String },
+    #[error("apt could not {operation} the packages")]
+    Apt { operation: &'static str, stderr: String },
+    #[error("no file of a Python package manager was found")]
+    PythonNoManager { hint: Option<String> },
+    #[error("files of several Python package managers were found")]
+    PythonManagers { files: Vec<String> },
+    #[error("there is a Pipfile without Pipfile.lock")]
+    PipfileWithoutLock,
+    #[error("there is a uv.lock without .python-version")]
+    UvWithoutPythonVersion,
+    #[error("the Python version in {file} is invalid")]
+    PythonVersionInvalid { file: &'static str, text: String },
+    #[error("Python {wanted} can't be had")]
+    PythonVersionNotOffered { wanted: String, offered: Vec<String> },
+    #[error("{manager} could not install the dependencies")]
+    PythonInstall { manager: &'static str, lock: &'static str },
+    #[error("Django's static files could not be generated")]
+    Collectstatic { command: String },
+    #[error("the NLTK corpora could not be downloaded")]
+    Corpora,
+
     #[error("could not compile the {language} app")]
     Compile {
         language: String,
@@ -114,7 +140,103 @@ impl BuildError {
             | Self::CompileFailed
             | Self::ReleaseFailed { .. }
             | Self::ReleaseUnreadable { .. } => self.explain_buildpacks(),
+            Self::Hook { .. } | Self::ToolFetch { .. } | Self::Apt { .. } => self.explain_tools(),
+            Self::PythonNoManager { .. }
+            | Self::PythonManagers { .. }
+            | Self::PipfileWithoutLock
+            | Self::UvWithoutPythonVersion
+            | Self::PythonVersionInvalid { .. }
+            | Self::PythonVersionNotOffered { .. }
+            | Self::PythonInstall { .. }
+            | Self::Collectstatic { .. }
+            | Self::Corpora => self.explain_python(),
             _ => self.explain_source(),
+        }
+    }
+
+    fn explain_tools(&self) -> String {
+        match self {
+            Self::Hook { name, code } => format!(
+                "Error: The hook {name} failed{}.\n\
+                 Its messages are above. Correct it, commit, and push again.",
+                code.map(|code| format!(" with exit status {code}")).unwrap_or_default()
+            ),
+            Self::ToolFetch { tool, stderr } => format!(
+                "Error: {tool} could not be installed.\n{stderr}\n\
+                 If the package registry could not be reached, push again later."
+            ),
+            Self::Apt { operation, stderr } => format!(
+                "Error: The runtime could not be installed from the distribution's packages (step: {operation}).\n\
+                 {stderr}\n\
+                 If the mirror could not be reached, push again later, or ask for the version of the stack."
+            ),
+            other => other.to_string(),
+        }
+    }
+
+    fn explain_python(&self) -> String {
+        match self {
+            Self::PythonNoManager { hint } => python_no_manager(hint.as_deref()),
+            Self::PythonManagers { files } => format!(
+                "Error: Multiple Python package manager files were found.\n\
+                 \n\
+                 Exactly one package manager file must be present in your app's source\n\
+                 code, so that it is clear which one to use. Found were:\n\
+                 \n{}\n\
+                 \n\
+                 Decide which one your app uses, and remove the others from your Git repository.",
+                files.iter().map(|file| format!("    {file}")).collect::<Vec<_>>().join("\n")
+            ),
+            Self::PipfileWithoutLock => "Error: No 'Pipfile.lock' found!\n\
+                 \n\
+                 A 'Pipfile' was found, but not the lock file that belongs to it.\n\
+                 Create it with 'pipenv lock', commit it, and push again."
+                .into(),
+            Self::UvWithoutPythonVersion => "Error: No Python version was specified.\n\
+                 \n\
+                 An app that uses uv must say which Python it wants in a file .python-version\n\
+                 at the root of its source. Create it, commit it, and push again:\n\
+                 \n\
+                 \u{20}   echo \"3.14\" > .python-version"
+                .into(),
+            Self::PythonVersionInvalid { file, text } => format!(
+                "Error: Invalid Python version in {file}.\n\
+                 \n\
+                 It holds: {}\n\
+                 Write one version such as 3.14, or 3.14.7 if it must be exactly that one{}.",
+                text.trim(),
+                if *file == "runtime.txt" { ", with python- in front of it" } else { "" }
+            ),
+            Self::PythonVersionNotOffered { wanted, offered } => format!(
+                "Error: Python {wanted} isn't available here.\n\
+                 \n\
+                 These versions are: {}.\n\
+                 Write one of them (or only its first two numbers) into .python-version, commit, and push again.",
+                if offered.is_empty() { "none".to_owned() } else { offered.join(", ") }
+            ),
+            Self::PythonInstall { manager, lock } => format!(
+                "Error: Unable to install dependencies using {manager}.\n\
+                 \n\
+                 The reason is in the lines above. Correct {lock}, commit it, and push again."
+            ),
+            Self::Collectstatic { command } => format!(
+                "Error: Unable to generate Django static files.\n\
+                 \n\
+                 The '{command}' Django\n\
+                 management command to generate static files failed.\n\
+                 \n\
+                 See the traceback above for details. You may need to update application\n\
+                 code to resolve this error, or to set config vars that its settings need.\n\
+                 \n\
+                 Or, you can disable collectstatic for this application:\n\
+                 \n\
+                 \u{20}   $ heroku config:set DISABLE_COLLECTSTATIC=1"
+            ),
+            Self::Corpora => "Error: Unable to download NLTK data.\n\
+                 \n\
+                 See the lines above. Check the names in nltk.txt."
+                .into(),
+            other => other.to_string(),
         }
     }
 
@@ -213,9 +335,37 @@ impl BuildError {
                 format!("bin/release of the buildpack {name} failed.\n{stderr}")
             }
             Self::ReleaseUnreadable { name } => {
-                format!("bin/release of the buildpack {name} did not print YAML.\nTell the buildpack's author.")
+                format!(
+                    "bin/release of the buildpack {name} did not print YAML.\nTell the buildpack's author."
+                )
             }
             _ => "The buildpack could not build the app: see its messages above.".into(),
         }
     }
+}
+
+fn python_no_manager(hint: Option<&str>) -> String {
+    let found = match hint {
+        Some("setup.py") => {
+            "A setup.py alone is not enough: name what to install in a requirements.txt, which may hold the line \".\".\n"
+                .to_owned()
+        }
+        Some("pdm.lock") => "A pdm.lock was found, which is not supported: export it with 'pdm export'.\n".to_owned(),
+        Some("pyproject.toml") => {
+            "A pyproject.toml was found, but not the lock file of uv or Poetry that belongs to it.\n".to_owned()
+        }
+        Some(name) => format!("There is a file {name}: it must be called requirements.txt.\n"),
+        None => String::new(),
+    };
+    format!(
+        "Error: Couldn't find any supported Python package manager files.\n\
+         \n\
+         A Python app must have exactly one of these at the root of its source:\n\
+         \n\
+         \u{20}   requirements.txt (pip), Pipfile.lock (Pipenv), poetry.lock (Poetry), uv.lock (uv)\n\
+         \n\
+         {found}\
+         If the app needs no packages at all, an empty requirements.txt will do. Check that the\n\
+         file is committed, and not named in .gitignore or .slugignore."
+    )
 }

@@ -109,7 +109,10 @@ impl Buildpack for External {
         let Some(tool) = self.script(context, "release") else { return Ok(Release::default()) };
         let answer = tool.output()?;
         if !answer.status.success() {
-            return Err(BuildError::ReleaseFailed { name: self.name(), stderr: bounded(answer.error_text()) });
+            return Err(BuildError::ReleaseFailed {
+                name: self.name(),
+                stderr: bounded(answer.error_text()),
+            });
         }
         release_yaml::parse(&bounded(answer.text()))
             .ok_or_else(|| BuildError::ReleaseUnreadable { name: self.name() })

@@ -63,7 +63,11 @@ impl Origin {
 /// A branch, a tag or a commit, and never an option of git.
 fn is_reference(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-/+@".contains(&b);
-    !text.is_empty() && text.len() <= 255 && !text.starts_with('-') && !text.contains("..") && text.bytes().all(legal)
+    !text.is_empty()
+        && text.len() <= 255
+        && !text.starts_with('-')
+        && !text.contains("..")
+        && text.bytes().all(legal)
 }
 
 /// A URL without its user information; whatever else stays as it is.
@@ -201,7 +205,9 @@ mod tests {
             Origin::parse("http://h/x.tar.gz?a=b"),
             Some(Origin::Tarball { url: "http://h/x.tar.gz?a=b".into() })
         );
-        for bad in ["https://", "https://h/x#--upload-pack=x", "https://h/x y", "https://h/x#a..b", "https:///x"] {
+        for bad in
+            ["https://", "https://h/x#--upload-pack=x", "https://h/x y", "https://h/x#a..b", "https:///x"]
+        {
             assert_eq!(Origin::parse(bad), None, "{bad}");
         }
     }

@@ -36,6 +36,7 @@ mod files;
 mod layers;
 mod limits;
 mod log;
+mod node;
 mod options;
 mod places;
 mod procfile;

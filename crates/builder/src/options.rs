@@ -9,11 +9,13 @@ use crate::{
     external::External,
     fetch::{Origin, redacted},
     limits::BUILDPACKS_MAX,
+    node::Node,
     procfile::ProcfileOnly,
+    python::Python,
 };
 
 /// The built-in buildpacks by their short names.
-pub(crate) const BUILT_IN: [&str; 1] = ["heroku/procfile"];
+pub(crate) const BUILT_IN: [&str; 3] = ["heroku/nodejs", "heroku/python", "heroku/procfile"];
 
 /// Where a list came from.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub(crate) fn resolve(name: &str) -> Result<Box<dyn Buildpack>, BuildError> {
     let name = name.trim();
     let short = name.strip_prefix("urn:buildpack:").unwrap_or(name);
     match short.strip_prefix("heroku/").or_else(|| official_repository(short)) {
+        Some("python") => Ok(Box::new(Python::default())),
+        Some("nodejs") => Ok(Box::new(Node::default())),
         Some("procfile" | "null") => Ok(Box::new(ProcfileOnly)),
         Some(language) if short.starts_with("heroku/") => {
             Err(BuildError::BuildpackNotOffered { name: format!("heroku/{language}") })
@@ -124,7 +128,10 @@ mod tests {
     #[test]
     fn lists_in_files_are_read() {
         assert_eq!(lines_of("# x\n\nhttps://a/b\r\nheroku/python\n"), ["https://a/b", "heroku/python"]);
-        assert_eq!(names_of_app_json(r#"{"buildpacks":[{"url":"heroku/nodejs"}]}"#).unwrap(), ["heroku/nodejs"]);
+        assert_eq!(
+            names_of_app_json(r#"{"buildpacks":[{"url":"heroku/nodejs"}]}"#).unwrap(),
+            ["heroku/nodejs"]
+        );
         assert!(names_of_app_json("{}").unwrap().is_empty());
         assert!(names_of_app_json("[").is_err());
     }

@@ -21,6 +21,8 @@ pub struct Places {
     pub runtimes_mounted: PathBuf,
     /// Runtimes and tools that the stack image itself holds, used in place.
     pub stack_tools: PathBuf,
+    /// The stack's list of packages: what was compiled against one stack is not used on another.
+    pub stack_packages: PathBuf,
 }
 
 impl Places {
@@ -35,6 +37,7 @@ impl Places {
             private: vec!["/run/renga".into(), "/dev/shm".into(), "/tmp".into()],
             runtimes_mounted: "/renga/runtimes".into(),
             stack_tools: "/usr/lib/renga".into(),
+            stack_packages: "/var/lib/dpkg/status".into(),
         }
     }
 }

@@ -24,9 +24,15 @@ impl Buildpack for ProcfileOnly {
 
     fn compile(&mut self, context: &mut Context<'_>) -> Result<(), BuildError> {
         context.log.step("Nothing to build: the source goes into the slug as it is");
-        context.log.detail("No language was recognised, but there is a Procfile. Its commands run with what the");
-        context.log.detail("source and the stack hold. If a language was expected, check that its file (such as");
-        context.log.detail("package.json or requirements.txt) lies at the root of the repository and is committed.");
+        context
+            .log
+            .detail("No language was recognised, but there is a Procfile. Its commands run with what the");
+        context
+            .log
+            .detail("source and the stack hold. If a language was expected, check that its file (such as");
+        context
+            .log
+            .detail("package.json or requirements.txt) lies at the root of the repository and is committed.");
         Ok(())
     }
 

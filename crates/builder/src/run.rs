@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use renga_model::{Procfile, ProcessType, StackName};
+use renga_model::{ProcessType, Procfile, StackName};
 use renga_ports::{BuildFailure, BuildRequest, BuildResult, BuiltLayer};
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     buildpack::{Buildpack, Detection, Release},
     command::Env,
     context::Context,
-    detect,
+    detect, digest,
     files::{self, Temporary},
     layers::{self, Layers},
     limits::{CACHE_BYTES_MAX, SMALL_FILE_BYTES_MAX},
@@ -58,8 +58,8 @@ pub fn conclude(places: &Places, log: &mut Log, outcome: Result<BuildResult, Bui
 // === before the buildpacks ===
 
 fn read_request(places: &Places) -> Result<BuildRequest, BuildError> {
-    let bytes = std::fs::read(&places.request)
-        .map_err(|cause| files::failed("read", &places.request, cause))?;
+    let bytes =
+        std::fs::read(&places.request).map_err(|cause| files::failed("read", &places.request, cause))?;
     serde_json::from_slice(&bytes).map_err(|cause| BuildError::Request { cause })
 }
 
@@ -96,8 +96,31 @@ fn prepare<'a>(
     let env_dir = Temporary::private(&places.private, &format!("env_{name}"))?;
     let env = base_environment(places, request);
     let (facts, layers) = (request.facts.clone(), Layers::default());
+    let stack_id = stack_id(places, request)?;
     let only_builtins = false;
-    Ok(Context { places, request, log, now, build_dir, scratch, env, only_builtins, facts, layers, env_dir })
+    Ok(Context {
+        places,
+        request,
+        log,
+        now,
+        build_dir,
+        scratch,
+        env,
+        only_builtins,
+        facts,
+        layers,
+        env_dir,
+        stack_id,
+    })
+}
+
+fn stack_id(places: &Places, request: &BuildRequest) -> Result<String, BuildError> {
+    let packages = if places.stack_packages.is_file() {
+        digest::sha256_of_file(&places.stack_packages)?
+    } else {
+        String::new()
+    };
+    Ok(format!("{} {packages}", request.stack))
 }
 
 /// What the contract promises, and what the operator's site needs; nothing else.
@@ -231,6 +254,7 @@ fn finish(outcome: Outcome, context: Context<'_>) -> Result<BuildResult, BuildEr
         language: outcome.language,
         detected: outcome.remember,
         config_defaults: outcome.release.config_vars,
+        addons: outcome.release.addons,
         facts,
         buildpacks: outcome.records,
     })

@@ -97,7 +97,8 @@ impl Unpacker {
                 self.file(&mut entry, &relative, &shown)
             }
             EntryType::Symlink | EntryType::Link => {
-                let target = entry.link_name().ok().flatten().ok_or_else(|| refuse("is a link without target"))?;
+                let target =
+                    entry.link_name().ok().flatten().ok_or_else(|| refuse("is a link without target"))?;
                 if kind == EntryType::Symlink {
                     self.symlink(&target, &relative, &shown)
                 } else {

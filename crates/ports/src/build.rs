@@ -57,6 +57,9 @@ pub struct BuildResult {
     pub detected: Option<String>,
     /// Config vars that `bin/release` asks for on an app's first release.
     pub config_defaults: BTreeMap<String, String>,
+    /// Add-on services or plans (`heroku-postgresql`) that `bin/release` asks for on an app's first release.
+    #[serde(default)]
+    pub addons: Vec<String>,
     pub facts: BTreeMap<String, String>,
     /// The buildpacks used, with the commit that was resolved for each external one.
     pub buildpacks: Vec<String>,
