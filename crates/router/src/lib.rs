@@ -1,1 +1,57 @@
-//! router
+//! The router: `renga router`, a process of its own that carries the traffic of all apps and knows nothing but a
+//! table.
+//!
+//! A client's request comes in on any port, as HTTP or TLS; its `Host` names an app; the app's table row names the
+//! dynos; one of them gets the request. Bodies stream both ways, upgrades become byte pipes, and when it is over one
+//! line in Heroku's words goes into the journal. What can go wrong on the way has an H-code, a page and a limit
+//! ([`Limits`]).
+//!
+//! ```text
+//!             thread 0 .. n, each alone with its sockets, its connections to dynos and its buffer of lines
+//!             ┌────────────────────────────────────────────────────────────────────────┐
+//! client ──> door ──> serve ──> forward (hold, choose, connect, send) ──> dyno          │
+//!             │         └<── answer (relay, page) or pipe (upgraded) <──────┘           │
+//!             └─────────────────────────┬──────────────────────┬────────────────────────┘
+//!                          table (read once per request)   journal ──> directory/log/*.seg ──> server
+//!                                       ^
+//! server ── UnixRouteFeed ──> directory/control.sock        server <── certificates socket <── router
+//! ```
+//!
+//! The router goes on with its last table when the server is away, also after a start of its own
+//! (`directory/table.json`), refuses tables older than the newest it has seen, and says of every dyno, also of those
+//! that have left the table, how many requests it still has.
+//!
+//! It refuses to know apps, releases or accounts, to read the environment, to buffer bodies, and to repeat a request
+//! that may have been acted on. It runs without privileges; whoever starts it may hand it bound sockets
+//! ([`Listeners`]).
+
+mod answer;
+mod certificates;
+mod client_io;
+mod codes;
+mod config;
+mod control;
+mod door;
+mod dyno_io;
+mod exchange;
+mod feed;
+mod forward;
+mod frame;
+mod head;
+mod journal;
+mod listen;
+mod pages;
+mod persist;
+mod pipe;
+mod pool;
+mod router;
+mod serve;
+mod table;
+mod thread;
+mod upload;
+
+pub use certificates::{Issued, Issuer, serve as serve_certificates};
+pub use config::{Config, Limits};
+pub use feed::UnixRouteFeed;
+pub use listen::{Addresses, Listeners};
+pub use router::{Router, RouterError, run};

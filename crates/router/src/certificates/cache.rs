@@ -1,0 +1,191 @@
+//! The router's certificates: in memory, bounded, refreshed, shared by all threads. Looked at once per connection.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::ProducesTickets,
+};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::{Issued, disk::Disk, issue::ask};
+use crate::{config::Config, table::lock};
+
+/// Questions to the server at one time; further handshakes wait for their turn.
+const QUESTIONS_MAX: usize = 8;
+/// After a question that failed, that name is not asked for again so soon.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(crate) struct Certificates(Arc<Inner>);
+
+struct Inner {
+    socket: PathBuf,
+    domain: String,
+    disk: Disk,
+    entries: Mutex<HashMap<String, Entry>>,
+    entries_max: usize,
+    refresh: Duration,
+    timeout: Duration,
+    questions: Semaphore,
+    tickets: Arc<dyn ProducesTickets>,
+    tasks: TaskTracker,
+}
+
+struct Entry {
+    config: Arc<ServerConfig>,
+    used: Instant,
+    /// When the server is asked for a newer one.
+    due: Instant,
+}
+
+impl Certificates {
+    pub(crate) fn new(config: &Config) -> io::Result<Self> {
+        let limits = &config.limits;
+        let directory = config.directory.join("certificates");
+        Ok(Self(Arc::new(Inner {
+            socket: config.certificates.clone(),
+            domain: config.domain.clone(),
+            disk: Disk { directory, files_max: limits.certificates_max },
+            entries: Mutex::default(),
+            entries_max: limits.certificates_max,
+            refresh: limits.certificate_refresh,
+            timeout: limits.certificate_timeout,
+            questions: Semaphore::new(QUESTIONS_MAX),
+            tickets: rustls::crypto::ring::Ticketer::new().map_err(io::Error::other)?,
+            tasks: TaskTracker::new(),
+        })))
+    }
+
+    /// What to present to a client that named `name`. `known`: the name stands in the table.
+    pub(crate) async fn find(&self, name: Option<&str>, known: bool) -> Option<Arc<ServerConfig>> {
+        let domain = &self.0.domain;
+        if let Some(name) = name.filter(|name| known || below(name, domain))
+            && let Some(config) = self.obtain(name, known).await
+        {
+            return Some(config);
+        }
+        self.obtain(domain, true).await
+    }
+
+    /// From memory at once; else from the server, else from the disk.
+    async fn obtain(&self, name: &str, keep: bool) -> Option<Arc<ServerConfig>> {
+        if let Some((config, due)) = self.remembered(name) {
+            if due {
+                self.refresh(name.to_owned(), keep);
+            }
+            return Some(config);
+        }
+        let _turn = self.0.questions.acquire().await.ok()?;
+        // Another handshake may have asked for it while this one waited.
+        if let Some((config, _)) = self.remembered(name) {
+            return Some(config);
+        }
+        self.learn(name, keep).await
+    }
+
+    async fn learn(&self, name: &str, keep: bool) -> Option<Arc<ServerConfig>> {
+        let asked = tokio::time::timeout(self.0.timeout, ask(&self.0.socket, name)).await;
+        let asked = asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let configured = asked.and_then(|issued| Ok((self.configure(&issued)?, issued)));
+        match configured {
+            Ok((config, issued)) => {
+                if keep {
+                    self.store(name.to_owned(), issued);
+                }
+                Some(self.remember(name, config, self.0.refresh))
+            }
+            Err(error) => {
+                tracing::warn!(%error, host = name, "the server issued no certificate");
+                let issued = self.0.disk.read(name)?;
+                let config = self.configure(&issued).ok()?;
+                Some(self.remember(name, config, RETRY_PAUSE))
+            }
+        }
+    }
+
+    fn refresh(&self, name: String, keep: bool) {
+        let this = self.clone();
+        self.0.tasks.spawn(async move {
+            let Ok(_turn) = this.0.questions.acquire().await else { return };
+            this.learn(&name, keep).await;
+        });
+    }
+
+    fn store(&self, name: String, issued: Issued) {
+        let disk = self.0.disk.clone();
+        self.0.tasks.spawn_blocking(move || {
+            if let Err(error) = disk.write(&name, &issued) {
+                tracing::warn!(%error, host = name, "could not keep a certificate on disk");
+            }
+        });
+    }
+
+    fn configure(&self, issued: &Issued) -> io::Result<Arc<ServerConfig>> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes()).collect();
+        let chain = chain.map_err(|error| invalid(error.to_string()))?;
+        let key = PrivateKeyDer::from_pem_slice(issued.key_pem.expose().as_bytes())
+            .map_err(|_| invalid("the key is not PEM".to_owned()))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+            .map_err(|error| invalid(error.to_string()))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.ticketer = self.0.tickets.clone();
+        Ok(Arc::new(config))
+    }
+
+    // === memory ===
+
+    /// The entry, and whether a newer one should be asked for (said to one caller only).
+    fn remembered(&self, name: &str) -> Option<(Arc<ServerConfig>, bool)> {
+        let mut entries = lock(&self.0.entries);
+        let entry = entries.get_mut(name)?;
+        entry.used = Instant::now();
+        let due = entry.due <= entry.used;
+        if due {
+            entry.due = entry.used + RETRY_PAUSE;
+        }
+        Some((entry.config.clone(), due))
+    }
+
+    fn remember(&self, name: &str, config: Arc<ServerConfig>, fresh: Duration) -> Arc<ServerConfig> {
+        let mut entries = lock(&self.0.entries);
+        if entries.len() >= self.0.entries_max && !entries.contains_key(name) {
+            let oldest = entries.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| name.clone());
+            oldest.and_then(|oldest| entries.remove(&oldest));
+        }
+        let used = Instant::now();
+        entries.insert(name.to_owned(), Entry { config: config.clone(), used, due: used + fresh });
+        config
+    }
+}
+
+/// One label below the domain, as an app's name would be.
+fn below(name: &str, domain: &str) -> bool {
+    let label = name.strip_suffix(domain).and_then(|rest| rest.strip_suffix('.'));
+    label.is_some_and(|label| label.parse::<renga_model::AppName>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_may_only_name_what_an_app_could_be_called() {
+        assert!(below("an-app.localhost", "localhost"));
+        for bad in ["localhost", "a.b.localhost", "x.example.com", "-.localhost", "evillocalhost"] {
+            assert!(!below(bad, "localhost"), "{bad}");
+        }
+    }
+}

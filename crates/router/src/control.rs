@@ -1,0 +1,134 @@
+//! The control socket: the server publishes tables, the router says what it routes by.
+//!
+//! Frames of JSON both ways ([`crate::frame`]): `{"publish": <table>}` or `{"in_flight": {"generation": n}}`, answered
+//! by `{"routing": {"generation": n, "in_flight": {"<dyno id>": count}}}`, `{"stale": {"seen": n}}`, `{"behind":
+//! {"generation": n}}` (the asked generation is not the current one: publish it) or `{"refused": "..."}`. The second
+//! question is the cheap one: it carries no table.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use renga_model::{DynoId, RouteTable};
+use serde::{Deserialize, Serialize};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    frame::{self, TABLE_BYTES_MAX},
+    table::Stale,
+    thread::Shared,
+};
+
+/// Connections at one time: one server, its successor, and somebody who looks.
+const CONNECTIONS_MAX: usize = 16;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Question {
+    Publish(RouteTable),
+    InFlight { generation: u64 },
+}
+
+/// [`Question`] without taking the table away from its owner.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ask<'a> {
+    Publish(&'a RouteTable),
+    InFlight { generation: u64 },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reply {
+    Routing { generation: u64, in_flight: BTreeMap<DynoId, u32> },
+    Stale { seen: u64 },
+    Behind { generation: u64 },
+    Refused(String),
+}
+
+pub(crate) fn socket_path(directory: &Path) -> PathBuf {
+    directory.join("control.sock")
+}
+
+/// Binds under another name first: who can connect finds the right mode already.
+pub(crate) fn bind(directory: &Path, gid: Option<u32>) -> io::Result<UnixListener> {
+    let (path, draft) = (socket_path(directory), directory.join("control.new"));
+    if let Err(error) = fs::remove_file(&draft)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let listener = UnixListener::bind(&draft)?;
+    let mode = if gid.is_some() { 0o660 } else { 0o600 };
+    if gid.is_some() {
+        chown(&draft, None, gid)?;
+    }
+    fs::set_permissions(&draft, fs::Permissions::from_mode(mode))?;
+    fs::rename(&draft, &path)?;
+    Ok(listener)
+}
+
+pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>, stop: CancellationToken) {
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            // The router has ended its last request.
+            () = stop.cancelled() => break,
+            // The server connects.
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) if tasks.len() < CONNECTIONS_MAX => {
+                let answering = answer(stream, shared.clone());
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    if let Some(Err(error)) = stop.run_until_cancelled(answering).await {
+                        tracing::warn!(%error, "a control connection broke off");
+                    }
+                });
+            }
+            Ok(_) => tracing::warn!("too many control connections"),
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a control connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn answer(mut stream: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
+    while let Some(bytes) = frame::read_bytes(&mut stream, TABLE_BYTES_MAX).await? {
+        let shared = shared.clone();
+        // A large table takes a moment to read.
+        let reply = tokio::task::spawn_blocking(move || decide(&bytes, &shared)).await?;
+        frame::write(&mut stream, &reply, TABLE_BYTES_MAX).await?;
+    }
+    Ok(())
+}
+
+fn decide(bytes: &[u8], shared: &Shared) -> Reply {
+    let current = shared.tables.current().generation;
+    match serde_json::from_slice(bytes) {
+        Ok(Question::Publish(table)) => {
+            let generation = table.generation;
+            match shared.tables.publish(table) {
+                Ok(()) => Reply::Routing { generation, in_flight: shared.tables.in_flight() },
+                Err(Stale { seen }) => Reply::Stale { seen },
+            }
+        }
+        Ok(Question::InFlight { generation }) if generation == current => {
+            Reply::Routing { generation, in_flight: shared.tables.in_flight() }
+        }
+        Ok(Question::InFlight { generation }) if generation < current => Reply::Stale { seen: current },
+        Ok(Question::InFlight { .. }) => Reply::Behind { generation: current },
+        Err(error) => Reply::Refused(error.to_string()),
+    }
+}

@@ -1,0 +1,157 @@
+//! A client's connection: accepted, told apart by its first byte, unwrapped from TLS if it is that, served as HTTP/1.
+//!
+//! ```text
+//! accept ──first byte 0x16──> TLS handshake, certificate by SNI ──┐
+//!    └────any other byte──────────────────────────────────────────┴──> HTTP/1 until closed or idle
+//! ```
+//!
+//! On the order to stop the sockets accept what waits in the kernel's queues and close; a connection ends with the
+//! answer it is at (`Connection: close`), an idle one after a moment, in which a request that was already on the wire
+//! still gets its answer.
+
+use std::{
+    net::IpAddr,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ProtocolVersion;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+use crate::{
+    client_io::{ClientIo, Stream},
+    exchange::Door,
+    serve::serve,
+    thread::Thread,
+};
+
+/// First byte of a TLS record that carries a handshake. No HTTP method begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// After an `accept` that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts until the order to stop, then takes what the kernel has accepted for us already.
+pub(crate) async fn accept(thread: Rc<Thread>, listener: TcpListener, places: Arc<Semaphore>) {
+    let closing = thread.closing.clone();
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await.ok()?;
+            Some((listener.accept().await, place))
+        };
+        let accepted = tokio::select! {
+            biased;
+            // The order to stop.
+            () = closing.cancelled() => break,
+            // The next client, once there is a place for it.
+            accepted = next => accepted,
+        };
+        let Some((accepted, place)) = accepted else { break };
+        match accepted {
+            Ok((stream, peer)) => admit(&thread, stream, peer.ip(), place),
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    while let Ok(place) = places.clone().try_acquire_owned()
+        && let Ok(Ok((stream, peer))) = timeout(Duration::ZERO, listener.accept()).await
+    {
+        admit(&thread, stream, peer.ip(), place);
+    }
+}
+
+fn admit(thread: &Rc<Thread>, stream: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
+    let client = connection(thread.clone(), stream, peer);
+    let cut = thread.cut.clone();
+    thread.clients.spawn_local(async move {
+        cut.run_until_cancelled(client).await;
+        drop(place);
+    });
+}
+
+async fn connection(thread: Rc<Thread>, stream: TcpStream, peer: IpAddr) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "could not switch off delays to a client");
+    }
+    let limits = &thread.shared.config.limits;
+    let mut first = [0];
+    let Ok(Ok(1)) = timeout(limits.header_read_timeout, stream.peek(&mut first)).await else { return };
+    let (stream, tls) = if first[0] == TLS_HANDSHAKE {
+        match timeout(limits.handshake_timeout, handshake(&thread, stream)).await {
+            Ok(Some(stream)) => {
+                let version = tls_version(&stream);
+                (Stream::Tls(Box::new(stream)), Some(version))
+            }
+            _ => return,
+        }
+    } else {
+        (Stream::Plain(stream), None)
+    };
+    let stalled = Arc::new(AtomicBool::new(false));
+    let peer = HeaderValue::try_from(peer.to_canonical().to_string()).expect("an address is plain text");
+    let io = ClientIo::new(stream, limits.idle_timeout, stalled.clone());
+    converse(thread, io, Rc::new(Door { peer, tls, stalled })).await;
+}
+
+async fn handshake(thread: &Thread, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.ok()?;
+    let name = hello.client_hello().server_name().map(str::to_ascii_lowercase);
+    let known = name.as_deref().is_some_and(|name| thread.table().find(name).is_some());
+    let config = thread.shared.certificates.find(name.as_deref(), known).await?;
+    match hello.into_stream(config).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+    }
+}
+
+fn tls_version(stream: &TlsStream<TcpStream>) -> &'static str {
+    match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "tls1.2",
+        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
+        _ => "unknown",
+    }
+}
+
+async fn converse(thread: Rc<Thread>, io: ClientIo, door: Rc<Door>) {
+    let limits = thread.shared.config.limits.clone();
+    let closing = thread.closing.clone();
+    let service = service_fn(move |request| serve(thread.clone(), door.clone(), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        .max_headers(limits.header_count_max)
+        .max_buf_size(limits.request_head_bytes_max)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let lingered = async {
+        closing.cancelled().await;
+        tokio::time::sleep(limits.linger).await;
+    };
+    let ended = tokio::select! {
+        biased;
+        // The client, or an answer that closes.
+        ended = connection.as_mut() => ended,
+        // The order to stop found it idle, or in a long answer.
+        () = lingered => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a client's connection failed");
+    }
+}

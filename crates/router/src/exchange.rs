@@ -1,0 +1,383 @@
+//! The account of one request, from its head to its line in the log.
+//!
+//! ```text
+//! begun ──pick──> at a dyno ──connected──> sent ──answer──> relayed ──end──> told
+//!   └──────────┴────────────┴───────────┴──────┴── refused (a code and a page) ──^
+//!                                      dropped on the way: the client left (H27, H28), or our time was up (H24) ──^
+//! ```
+//!
+//! It holds a place in the counts of the app and of the dyno, and gives both back when it is told, which happens once.
+
+use std::{
+    cell::Cell,
+    io::Write,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use http::{HeaderValue, Method, Response, StatusCode, Version, header, uri::PathAndQuery};
+use jiff::Timestamp;
+
+use crate::{
+    answer::Answer,
+    codes::Code,
+    head::SERVER,
+    table::{App, AppCounters, Dyno, DynoCounters},
+    thread::{Pinned, Thread},
+    upload::Upload,
+};
+
+/// Of `X-Forwarded-For` the log shows this much, so that a line stays under the limit.
+const FORWARDED_BYTES_SHOWN: usize = 1_024;
+
+/// What a client's connection says of itself.
+pub(crate) struct Door {
+    pub(crate) peer: HeaderValue,
+    /// `tls1.2`, `tls1.3`, `unknown`; none on a plain connection.
+    pub(crate) tls: Option<&'static str>,
+    /// A write to the client waited too long.
+    pub(crate) stalled: Arc<AtomicBool>,
+}
+
+/// What the log says of a request before anything is done with it.
+pub(crate) struct Told {
+    pub(crate) method: Method,
+    pub(crate) path: PathAndQuery,
+    pub(crate) host: String,
+    pub(crate) version: Version,
+    pub(crate) request_id: HeaderValue,
+    pub(crate) forwarded_for: HeaderValue,
+}
+
+pub(crate) struct Exchange {
+    pub(crate) thread: Rc<Thread>,
+    pub(crate) door: Rc<Door>,
+    pub(crate) told: Told,
+    pub(crate) begun: Instant,
+    pub(crate) begun_at: Timestamp,
+    pub(crate) upload: Rc<Upload>,
+    place: Place,
+    /// In the app's count.
+    counted: bool,
+    pub(crate) connect: Option<Duration>,
+    connected: Option<Instant>,
+    /// Bytes from the dyno to the client, once a request has been sent.
+    bytes: Option<u64>,
+    status: u16,
+    done: Cell<bool>,
+}
+
+/// Where the request is: in a table, or, for the long ones, at counters of its own, so that it holds no old table.
+enum Place {
+    InTable { table: Rc<Pinned>, app: usize, dyno: Option<usize> },
+    Apart { app: Arc<AppCounters>, dyno: Option<(Arc<DynoCounters>, Arc<str>)> },
+}
+
+// === impl Place ===
+
+impl Place {
+    fn app(&self) -> &AppCounters {
+        match self {
+            Self::InTable { table, app, .. } => &table.apps[*app].counters,
+            Self::Apart { app, .. } => app,
+        }
+    }
+
+    fn dyno(&self) -> Option<(&DynoCounters, &str)> {
+        match self {
+            Self::InTable { table, app, dyno } => {
+                let dyno = &table.apps[*app].dynos[(*dyno)?];
+                Some((&dyno.counters, &dyno.name))
+            }
+            Self::Apart { dyno, .. } => dyno.as_ref().map(|(counters, name)| (&**counters, &**name)),
+        }
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(crate) fn new(
+        thread: &Rc<Thread>,
+        door: &Rc<Door>,
+        told: Told,
+        table: Rc<Pinned>,
+        app: usize,
+    ) -> Self {
+        Self {
+            begun: Instant::now(),
+            begun_at: thread.shared.config.clock.now(),
+            thread: thread.clone(),
+            door: door.clone(),
+            told,
+            upload: Upload::new(),
+            place: Place::InTable { table, app, dyno: None },
+            counted: false,
+            connect: None,
+            connected: None,
+            bytes: None,
+            status: 0,
+            done: Cell::new(false),
+        }
+    }
+
+    /// Takes a place in the app's count, unless there are too many.
+    pub(crate) fn enter_app(&mut self, limit: u32) -> Result<(), Code> {
+        let before = self.place.app().in_flight.0.fetch_add(1, Ordering::Relaxed);
+        self.counted = true;
+        if before < limit { Ok(()) } else { Err(Code::H11) }
+    }
+
+    /// The app in the table that the request holds. Only before the answer, while it is in a table.
+    pub(crate) fn app(&self) -> Option<&App> {
+        match &self.place {
+            Place::InTable { table, app, .. } => Some(&table.apps[*app]),
+            Place::Apart { .. } => None,
+        }
+    }
+
+    /// Whether the table that the request holds is the newest.
+    pub(crate) fn is_current(&self) -> bool {
+        let version = self.thread.shared.tables.version();
+        matches!(&self.place, Place::InTable { table, .. } if table.version == version)
+    }
+
+    /// Goes on with the newest table. False if the app is not in it any more.
+    pub(crate) fn renew(&mut self) -> bool {
+        self.leave_dyno();
+        if self.is_current() {
+            return true;
+        }
+        let table = self.thread.table();
+        let Some(app) = table.find(&self.told.host) else { return false };
+        let same = table.apps[app].counters.id == self.place.app().id;
+        if same {
+            self.place = Place::InTable { table, app, dyno: None };
+        }
+        same
+    }
+
+    /// Takes a place at a dyno of the table. False if that table is no longer the current one: choose anew.
+    pub(crate) fn enter_dyno(&mut self, index: usize) -> bool {
+        self.leave_dyno();
+        let Place::InTable { table, dyno, app } = &mut self.place else { return false };
+        table.apps[*app].dynos[index].counters.enter(self.thread.index);
+        *dyno = Some(index);
+        if self.thread.shared.tables.version() == table.version {
+            return true;
+        }
+        self.leave_dyno();
+        false
+    }
+
+    fn leave_dyno(&mut self) {
+        if let Some((counters, _)) = self.place.dyno() {
+            counters.leave(self.thread.index);
+        }
+        match &mut self.place {
+            Place::InTable { dyno, .. } => *dyno = None,
+            Place::Apart { dyno, .. } => *dyno = None,
+        }
+    }
+
+    pub(crate) fn dyno(&self) -> Option<&Dyno> {
+        match &self.place {
+            Place::InTable { table, app, dyno } => dyno.map(|dyno| &table.apps[*app].dynos[dyno]),
+            Place::Apart { .. } => None,
+        }
+    }
+
+    /// Lets go of the table. For what may last: a long answer, a byte pipe.
+    pub(crate) fn stand_apart(&mut self) {
+        if let Place::InTable { table, app, dyno } = &self.place {
+            let app = &table.apps[*app];
+            let dyno = dyno.map(|dyno| (app.dynos[dyno].counters.clone(), app.dynos[dyno].name.clone()));
+            self.place = Place::Apart { app: app.counters.clone(), dyno };
+        }
+    }
+
+    pub(crate) fn note_connected(&mut self, connect: Duration) {
+        self.connect = Some(connect);
+        self.connected = Some(Instant::now());
+    }
+
+    pub(crate) fn note_sent(&mut self) {
+        self.bytes = Some(0);
+    }
+
+    pub(crate) fn note_status(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+
+    pub(crate) fn note_bytes(&mut self, bytes: u64) {
+        *self.bytes.get_or_insert(0) += bytes;
+    }
+
+    /// Ends in the router's own answer.
+    pub(crate) fn refuse(mut self, code: Code) -> Response<Answer> {
+        let page = self.app().map(|app| app.pages.for_code(code)).unwrap_or_default();
+        self.fail(code);
+        // A client that is gone or stalled reads no status; to hyper it must be a valid one.
+        let status = StatusCode::from_u16(code.wording().status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        page_response(status, page)
+    }
+
+    /// Ends well: the answer has been passed on whole.
+    pub(crate) fn finish(&mut self) {
+        self.tell(None);
+    }
+
+    /// Ends with a code, whatever the client has seen by now.
+    pub(crate) fn fail(&mut self, code: Code) {
+        self.tell(Some(code));
+    }
+
+    /// The app is gone, and its log with it.
+    pub(crate) fn forget(&mut self) {
+        self.release();
+    }
+
+    fn tell(&mut self, code: Option<Code>) {
+        if self.done.get() {
+            return;
+        }
+        let at = self.thread.shared.config.clock.now();
+        let app = self.place.app().id;
+        self.thread.journal.line(app, at, |text| self.write_line(code, text));
+        self.release();
+    }
+
+    /// Gives back the places in the counts.
+    fn release(&mut self) {
+        if self.done.replace(true) {
+            return;
+        }
+        if std::mem::take(&mut self.counted) {
+            self.place.app().in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some((counters, _)) = self.place.dyno() {
+            counters.leave(self.thread.index);
+        }
+    }
+
+    fn write_line(&self, code: Option<Code>, text: &mut Vec<u8>) {
+        let status = match code.map(Code::wording) {
+            Some(wording) => {
+                if let Some(sock) = wording.sock {
+                    put(text, format_args!("sock={sock} "));
+                }
+                put(text, format_args!("at={} code={} desc=\"{}\"", wording.at, wording.code, wording.desc));
+                if let Some(cause) = wording.cause {
+                    put(text, format_args!(" cause=\"{cause}\""));
+                }
+                wording.status
+            }
+            None => {
+                text.extend_from_slice(b"at=info");
+                self.status
+            }
+        };
+        self.write_request(text);
+        self.write_service(status, text);
+    }
+
+    fn write_request(&self, text: &mut Vec<u8>) {
+        put(text, format_args!(" method={} path=\"", self.told.method));
+        put_quoted(text, self.told.path.as_str().as_bytes());
+        put(text, format_args!("\" host={} request_id=", self.told.host));
+        text.extend_from_slice(self.told.request_id.as_bytes());
+        text.extend_from_slice(b" fwd=\"");
+        let forwarded = self.told.forwarded_for.as_bytes();
+        put_quoted(text, &forwarded[..forwarded.len().min(FORWARDED_BYTES_SHOWN)]);
+        put(text, format_args!("\" dyno={}", self.place.dyno().map_or("", |(_, name)| name)));
+    }
+
+    fn write_service(&self, status: u16, text: &mut Vec<u8>) {
+        let millis = |time: Option<Duration>| Optional(time.map(|time| time.as_millis()), "ms");
+        let service = self.connected.map(|connected| connected.elapsed());
+        put(text, format_args!(" connect={} service={}", millis(self.connect), millis(service)));
+        put(text, format_args!(" status={status} bytes={}", Optional(self.bytes, "")));
+        let protocol = match self.told.version {
+            Version::HTTP_10 => "http1.0",
+            Version::HTTP_2 => "http2.0",
+            _ => "http1.1",
+        };
+        let tls = self.door.tls;
+        let version = tls.unwrap_or("unknown");
+        put(text, format_args!(" protocol={protocol} tls={} tls_version={version}", tls.is_some()));
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.done.get() {
+            return;
+        }
+        let code = if self.thread.forced.get() {
+            Code::H24
+        } else if self.door.stalled.load(Ordering::Relaxed) {
+            Code::H28
+        } else {
+            self.upload.failed().unwrap_or(Code::H27)
+        };
+        self.tell(Some(code));
+    }
+}
+
+/// A page of the router's own.
+pub(crate) fn page_response(status: StatusCode, page: bytes::Bytes) -> Response<Answer> {
+    let mut response = Response::new(Answer::page(page));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    headers.insert(header::SERVER, SERVER);
+    response
+}
+
+// === words of a line ===
+
+/// A number and its unit, or nothing at all.
+struct Optional<T>(Option<T>, &'static str);
+
+impl<T: std::fmt::Display> std::fmt::Display for Optional<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(value) => write!(f, "{value}{}", self.1),
+            None => Ok(()),
+        }
+    }
+}
+
+fn put(text: &mut Vec<u8>, words: std::fmt::Arguments<'_>) {
+    text.write_fmt(words).expect("a vector takes every write");
+}
+
+/// A client must not be able to end the quotes, or the line.
+fn put_quoted(text: &mut Vec<u8>, value: &[u8]) {
+    for &byte in value {
+        match byte {
+            b'"' => text.extend_from_slice(b"%22"),
+            0x00..0x20 | 0x7f => put(text, format_args!("%{byte:02X}")),
+            _ => text.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_and_control_characters_cannot_forge_fields() {
+        let mut text = Vec::new();
+        put_quoted(&mut text, b"/a\" status=200\n\tb");
+        assert_eq!(text, b"/a%22 status=200%0A%09b");
+        assert_eq!(Optional(Some(3), "ms").to_string(), "3ms");
+        assert_eq!(Optional(None::<u8>, "ms").to_string(), "");
+    }
+}
