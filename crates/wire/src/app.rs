@@ -99,9 +99,8 @@ impl AppUpdate {
     /// A stack may be named by its id; the list says which stacks there are.
     pub fn stack_named(text: &str, stacks: &[StackName]) -> Option<StackName> {
         let by_id = text.parse::<Uuid>().ok();
-        let fits = |stack: &&StackName| {
-            stack.as_str() == text || by_id == Some(derived_id("stack", stack.as_str()))
-        };
+        let fits =
+            |stack: &&StackName| stack.as_str() == text || by_id == Some(derived_id("stack", stack.as_str()));
         stacks.iter().find(fits).cloned()
     }
 }

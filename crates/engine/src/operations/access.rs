@@ -48,6 +48,14 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Whether the app is still there, for those who were let in before.
+    pub async fn app_stands(&self, app: AppId) -> Result<bool, Refusal> {
+        let row = self.store.read(move |read| read.app_fetch(app).or_none().map_err(Refusal::from)).await?;
+        Ok(row.is_some_and(|app| !app.deleted))
+    }
+}
+
 /// What an account may do to an app at most.
 fn permission_of(app: &App, actor: AccountId) -> Option<Permission> {
     (app.owner == actor).then_some(Permission::Manage)

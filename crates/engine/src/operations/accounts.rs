@@ -28,6 +28,11 @@ impl Caller {
     pub fn scopes(&self) -> Vec<TokenScope> {
         self.token.as_ref().map_or_else(|| vec![TokenScope::Global], |token| token.scopes.clone())
     }
+    /// Pushing code writes it, fetching code reads what config vars would not tell: both want more than `read`.
+    pub fn may_use_git(&self) -> bool {
+        let scopes = self.scopes();
+        [TokenScope::Global, TokenScope::Write, TokenScope::WriteProtected].iter().any(|s| scopes.contains(s))
+    }
     /// The token that was presented.
     pub fn token(&self) -> Option<&Token> {
         self.token.as_ref()

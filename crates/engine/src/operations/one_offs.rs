@@ -108,6 +108,12 @@ impl Engine {
         Ok(opened)
     }
 
+    /// A line in the app's log: the client has gone, and what it ran hears of it.
+    pub fn one_off_client_gone(&self, attached: &Attachable) {
+        let text = "Client connection closed. Sending SIGHUP to all processes";
+        self.logs.write(attached.app, words::heroku(self.now(), &attached.name, text));
+    }
+
     /// Where a dyno stands now; none when its row is gone.
     pub async fn dyno_state(&self, dyno: DynoId) -> Result<Option<DynoState>, Refusal> {
         use renga_store::OrNone;

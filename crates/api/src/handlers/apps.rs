@@ -1,0 +1,192 @@
+//! Apps and what hangs on them.
+
+use renga_engine::operations::{AppChange, AppNew, FEATURES, FeatureInfo, Permission, feature_enabled};
+use renga_model::{Account, App, AppName, Refusal, StackName};
+use renga_wire as wire;
+use serde::Deserialize;
+
+use super::accounts::own;
+use crate::{
+    ApiState,
+    answer::{Answered, created, list as list_answer, ok},
+    call::Call,
+    error::Problem,
+    gate,
+};
+
+const LIST_KEYS: &[&str] = &["name", "id", "updated_at"];
+/// Ids of one filter (Heroku's page limit).
+const FILTER_IDS_MAX: usize = 1_000;
+
+pub(crate) async fn create(mut call: Call) -> Answered {
+    let asked: wire::AppCreate = call.json().await?;
+    let state = &call.state;
+    check_region(state, asked.region.as_deref())?;
+    if asked.internal_routing == Some(true) {
+        return Err(Refusal::invalid("internal_routing: private spaces are not offered yet.").into());
+    }
+    let name = asked.name.map(AppName::try_from).transpose().map_err(Refusal::from)?;
+    let stack = asked.stack.as_deref().map(|text| stack_named(state, text)).transpose()?;
+    let account = &call.caller()?.account;
+    let app = state.engine.app_create(account, AppNew { name, stack }).await?;
+    created(&wire::App::new(&app, account, &state.site))
+}
+
+fn check_region(state: &ApiState, asked: Option<&str>) -> Result<(), Refusal> {
+    let here = &state.site.region;
+    let id = wire::derived_id("region", here).to_string();
+    match asked {
+        Some(region) if region != here && region != id => {
+            Err(Refusal::invalid(format!("region: there is only the region {here} here.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stack_named(state: &ApiState, text: &str) -> Result<StackName, Refusal> {
+    let stacks = &state.engine.settings.stacks;
+    wire::AppUpdate::stack_named(text, stacks).ok_or_else(|| {
+        let names: Vec<&str> = stacks.iter().map(StackName::as_str).collect();
+        Refusal::invalid(format!("Couldn't find the stack {text:?}. There are: {}.", names.join(", ")))
+    })
+}
+
+pub(crate) async fn list(call: Call) -> Answered {
+    list_for(&call, &call.caller()?.account).await
+}
+
+pub(crate) async fn list_of_user(call: Call) -> Answered {
+    list_for(&call, own(&call)?).await
+}
+
+async fn list_for(call: &Call, account: &Account) -> Answered {
+    let apps = call.state.engine.app_list(account.id).await?;
+    // Only owners see apps for now, so the owner of each is the caller.
+    list_answer(LIST_KEYS, apps.iter().map(|app| wire::App::new(app, account, &call.state.site)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    r#in: FilterIds,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilterIds {
+    id: Vec<uuid::Uuid>,
+}
+
+pub(crate) async fn filter(mut call: Call) -> Answered {
+    let asked: Filter = call.json().await?;
+    if asked.r#in.id.len() > FILTER_IDS_MAX {
+        return Err(Refusal::invalid(format!("in.id: at most {FILTER_IDS_MAX} ids can be asked for.")).into());
+    }
+    let account = &call.caller()?.account;
+    let mut apps = call.state.engine.app_list(account.id).await?;
+    apps.retain(|app| asked.r#in.id.contains(&app.id.uuid()));
+    list_answer(LIST_KEYS, apps.iter().map(|app| wire::App::new(app, account, &call.state.site)))
+}
+
+pub(crate) async fn info(call: Call) -> Answered {
+    ok(&shown(&call, call.app()?).await?)
+}
+
+pub(crate) async fn update(mut call: Call) -> Answered {
+    let asked: wire::AppUpdate = call.json().await?;
+    let app = call.app()?;
+    if asked.name.is_some() {
+        gate::app(&call.state, call.caller()?, &app.id.to_string(), Permission::Manage).await?;
+    }
+    let name = asked.name.map(AppName::try_from).transpose().map_err(Refusal::from)?;
+    let build_stack = asked.build_stack.as_deref().map(|text| stack_named(&call.state, text)).transpose()?;
+    let change = AppChange { name, maintenance: asked.maintenance, build_stack };
+    let app = call.state.engine.app_update(app.id, change).await?;
+    ok(&shown(&call, &app).await?)
+}
+
+pub(crate) async fn destroy(call: Call) -> Answered {
+    let app = call.state.engine.app_destroy(call.app()?.id).await?;
+    ok(&shown(&call, &app).await?)
+}
+
+async fn shown(call: &Call, app: &App) -> Result<wire::App, Problem> {
+    Ok(wire::App::new(app, &owner(call, app).await?, &call.state.site))
+}
+
+async fn owner(call: &Call, app: &App) -> Result<Account, Problem> {
+    let caller = &call.caller()?.account;
+    match caller.id == app.owner {
+        true => Ok(caller.clone()),
+        false => Ok(call.state.engine.account_fetch(app.owner).await?),
+    }
+}
+
+// === collaborators, domains ===
+
+pub(crate) async fn collaborators(call: Call) -> Answered {
+    let app = call.app()?;
+    list_answer(&["id"], [wire::Collaborator::owner_of(app, &owner(&call, app).await?)])
+}
+
+pub(crate) async fn collaborator(call: Call) -> Answered {
+    let (app, named) = (call.app()?, call.param("collaborator")?);
+    let owner = wire::Collaborator::owner_of(app, &owner(&call, app).await?);
+    match [owner.user.email.as_str(), &owner.user.id.to_string(), &owner.id.to_string()].contains(&named) {
+        true => ok(&owner),
+        false => Err(Refusal::not_found("collaborator").into()),
+    }
+}
+
+pub(crate) async fn domains(call: Call) -> Answered {
+    list_answer(&["id", "hostname"], [wire::Domain::default_of(call.app()?, &call.state.site)])
+}
+
+pub(crate) async fn domain(call: Call) -> Answered {
+    let (domain, named) = (wire::Domain::default_of(call.app()?, &call.state.site), call.param("domain")?);
+    match domain.hostname == named || domain.id.to_string() == named {
+        true => ok(&domain),
+        false => Err(Refusal::not_found("domain").into()),
+    }
+}
+
+// === features ===
+
+pub(crate) async fn features(call: Call) -> Answered {
+    let app = call.app()?;
+    list_answer(&["id", "name"], FEATURES.iter().map(|feature| feature_shown(app, feature)))
+}
+
+pub(crate) async fn feature(call: Call) -> Answered {
+    ok(&feature_shown(call.app()?, feature_named(&call)?))
+}
+
+pub(crate) async fn feature_update(mut call: Call) -> Answered {
+    let asked: wire::FeatureUpdate = call.json().await?;
+    let feature = feature_named(&call)?;
+    let app = call.state.engine.feature_set(call.app()?.id, feature, asked.enabled).await?;
+    ok(&feature_shown(&app, feature))
+}
+
+fn feature_named(call: &Call) -> Result<&'static FeatureInfo, Problem> {
+    let named = call.param("feature")?;
+    let fits = |feature: &&FeatureInfo| {
+        feature.name == named || wire::derived_id("app-feature", feature.name).to_string() == named
+    };
+    FEATURES.iter().find(fits).ok_or_else(|| Refusal::not_found("app_feature").into())
+}
+
+fn feature_shown(app: &App, feature: &FeatureInfo) -> wire::Feature {
+    wire::Feature {
+        created_at: app.created_at.into(),
+        description: feature.description.into(),
+        doc_url: String::new(),
+        enabled: feature_enabled(app, feature),
+        id: wire::derived_id("app-feature", feature.name),
+        name: feature.name.into(),
+        state: feature.state.into(),
+        updated_at: app.updated_at.into(),
+        display_name: feature.display_name.into(),
+        feedback_email: String::new(),
+    }
+}

@@ -1,0 +1,36 @@
+//! What this platform truthfully has none of. Clients ask for these in passing, and decide by `resource` what to do.
+
+use renga_model::{Fault, Refusal};
+use serde_json::Value;
+
+use crate::{
+    answer::{Answered, list},
+    call::Call,
+};
+
+pub(crate) async fn empty(_: Call) -> Answered {
+    list(&["id", "name", "seq", "created_at"], std::iter::empty::<Value>())
+}
+
+fn none(resource: &'static str, say: &str) -> Answered {
+    Err(Refusal::new(Fault::NotFound(resource), say).into())
+}
+
+pub(crate) async fn no_session(_: Call) -> Answered {
+    none("session", "Couldn't find that session.")
+}
+pub(crate) async fn no_feature(_: Call) -> Answered {
+    none("account_feature", "Couldn't find that account feature.")
+}
+pub(crate) async fn no_add_on(_: Call) -> Answered {
+    none("add_on", "Couldn't find that add-on.")
+}
+pub(crate) async fn no_attachment(_: Call) -> Answered {
+    none("add_on attachment", "Couldn't find that add on attachment.")
+}
+pub(crate) async fn no_coupling(_: Call) -> Answered {
+    none("pipeline_coupling", "Couldn't find that pipeline coupling.")
+}
+pub(crate) async fn no_review_app(_: Call) -> Answered {
+    none("review_app", "Couldn't find that review app.")
+}

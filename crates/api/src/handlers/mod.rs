@@ -1,0 +1,15 @@
+//! Handlers: wire in, one operation, wire out. The gate has been passed.
+
+pub(crate) mod accounts;
+pub(crate) mod apps;
+pub(crate) mod authorizations;
+pub(crate) mod buildpacks;
+pub(crate) mod builds;
+pub(crate) mod catalogue;
+pub(crate) mod config;
+pub(crate) mod dynos;
+pub(crate) mod formation;
+pub(crate) mod lists;
+pub(crate) mod logs;
+pub(crate) mod releases;
+pub(crate) mod side;

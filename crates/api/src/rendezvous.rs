@@ -1,0 +1,118 @@
+//! The rendezvous: where the client of an attached one-off dyno meets it.
+//!
+//! ```text
+//! client ──TLS──> "SECRET\r\n"
+//!        <─────── "rendezvous\r\n"      once the process is attached, as a TLS record of its own: clients throw their
+//!        <──bytes, both ways──>         whole first chunk away
+//!        <─────── end                   when the process has ended
+//! ```
+//!
+//! * Without a terminal a byte 0x04 at the end of what was sent means the end of input; with one it is the terminal's
+//!   business.
+//! * `heroku run -x` prints a line that begins with U+FFFF and holds the exit status, and looks for it chunk by chunk:
+//!   such a line is held back until it is whole and sent as one record.
+//! * The window's size comes with the dyno's environment (`COLUMNS`, `LINES`). For resizing, which the official client
+//!   never does, there is an extension: a second connection sends `SECRET/window\r\n`, is answered `window\r\n`, and
+//!   then writes lines `COLUMNS ROWS\n`.
+//!
+//! A client that goes away hangs up on its process (SIGHUP). An hour without traffic ends the session.
+
+mod marker;
+mod session;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use renga_engine::Engine;
+use renga_ports::AttachInput;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Connections at one time; more wait in the listener's queue.
+const CONNECTIONS_MAX: usize = 1_024;
+/// TLS handshake and secret together.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes of the first line.
+const HELLO_BYTES_MAX: usize = 512;
+/// After a failed `accept` (no file descriptors): wait instead of spinning.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const WINDOW_SUFFIX: &str = "/window";
+
+/// Everything that the listener needs.
+#[derive(Clone)]
+pub struct Rendezvous {
+    pub engine: Engine,
+    pub acceptor: TlsAcceptor,
+    pub tasks: TaskTracker,
+    pub cancel: CancellationToken,
+}
+
+/// Sessions under way, by secret: where a window's size goes.
+type Sessions = Arc<Mutex<HashMap<String, mpsc::Sender<AttachInput>>>>;
+
+/// Serves until `cancel`; open sessions end then, too.
+pub async fn serve_rendezvous(listener: TcpListener, rendezvous: Rendezvous) {
+    let (places, sessions) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Sessions::default());
+    loop {
+        let place = places.clone().acquire_owned();
+        let accepted = tokio::select! {
+            // Asked to stop: nobody new.
+            () = rendezvous.cancel.cancelled() => return,
+            accepted = async { (place.await, listener.accept().await) } => accepted,
+        };
+        let (Ok(place), Ok((stream, _))) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (rendezvous_, sessions) = (rendezvous.clone(), sessions.clone());
+        rendezvous.tasks.spawn(async move {
+            let cancel = rendezvous_.cancel.clone();
+            let met = cancel.run_until_cancelled(meet(rendezvous_, sessions, stream)).await;
+            if let Some(Err(error)) = met {
+                tracing::debug!(%error, "a rendezvous connection broke");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn meet(rendezvous: Rendezvous, sessions: Sessions, stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let hello = timeout(HELLO_TIMEOUT, async {
+        let mut stream = rendezvous.acceptor.accept(stream).await?;
+        let line = first_line(&mut stream).await?;
+        io::Result::Ok((stream, line))
+    });
+    let (stream, line) = hello.await??;
+    match line.strip_suffix(WINDOW_SUFFIX) {
+        Some(secret) => session::window(stream, secret, &sessions).await,
+        None => session::run(&rendezvous.engine, stream, &line, &sessions).await,
+    }
+}
+
+/// Byte by byte: what follows the line already belongs to the process.
+async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await? {
+            b'\n' => break,
+            byte if line.len() < HELLO_BYTES_MAX => line.push(byte),
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "the first line is too long")),
+        }
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    String::from_utf8(line)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the first line is no text"))
+}

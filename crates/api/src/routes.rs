@@ -1,0 +1,302 @@
+//! Every endpoint, one row each. The router is built from this table, and from nothing else.
+//!
+//! A row says what a token must allow (`Need`) and, if its path names an app, what the caller must be allowed to do to
+//! it (`Permission`). The gate reads the row before the handler is called.
+
+use std::{future::Future, sync::Arc};
+
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use http::Method;
+use renga_engine::operations::Permission::{self, Deploy, Manage, Operate, View};
+
+use crate::{
+    ApiState,
+    answer::Answered,
+    call::Call,
+    error::Problem,
+    gate::{
+        self,
+        Need::{self, Global, Identity, Password, Public, Read, ReadProtected, Write, WriteProtected},
+    },
+    git,
+    handlers::{
+        accounts, apps, authorizations, buildpacks, builds, catalogue, config, dynos, formation, lists, logs,
+        releases, side,
+    },
+    login,
+    serve::{self, Handler},
+    streams::{log_session, output, source},
+    unoffered,
+};
+
+pub(crate) struct Endpoint {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) need: Need,
+    pub(crate) permission: Option<Permission>,
+    /// Whether it belongs to the Platform API, whose requests must accept version 3.
+    pub(crate) platform: bool,
+    /// Requests that it takes from the caller's pool.
+    pub(crate) cost: u32,
+    pub(crate) handler: Handler,
+}
+
+/// What a test may know of an endpoint.
+#[derive(Debug, Clone)]
+pub struct EndpointRow {
+    pub method: Method,
+    pub path: &'static str,
+    pub public: bool,
+    /// Whether the path names an app that the caller must have a permission on.
+    pub on_app: bool,
+    pub platform: bool,
+}
+
+/// All endpoints but git's, which stand below `/NAME.git/`.
+pub fn endpoint_rows() -> Vec<EndpointRow> {
+    let row = |e: Endpoint| EndpointRow {
+        method: e.method.clone(),
+        path: e.path,
+        public: e.is_public(),
+        on_app: e.permission.is_some(),
+        platform: e.platform,
+    };
+    endpoints().into_iter().map(row).collect()
+}
+
+/// The whole face, to be served on any listener.
+pub fn router(state: ApiState) -> Router {
+    let mut router = Router::new();
+    for endpoint in endpoints() {
+        let filter =
+            MethodFilter::try_from(endpoint.method.clone()).expect("the table holds ordinary methods");
+        let (path, endpoint, state) = (endpoint.path, Arc::new(endpoint), state.clone());
+        router = router.route(path, on(filter, move |request| serve::serve(state, endpoint, request)));
+    }
+    let (rest, wrong_method) = (state.clone(), state);
+    router
+        .method_not_allowed_fallback(move |request| everything_else(wrong_method, request))
+        .fallback(move |request| everything_else(rest, request))
+}
+
+/// Git, links that are not offered, and what does not exist. Whether a link exists is told to known callers only.
+async fn everything_else(state: ApiState, request: Request) -> Response {
+    if let Some(name) = git::app_of(request.uri().path()) {
+        let name = name.to_owned();
+        return git::serve(&state, &name, request).await;
+    }
+    let request_id = serve::request_id(request.headers());
+    let (parts, _body) = request.into_parts();
+    let problem = match gate::authenticate(&state, &parts.headers).await {
+        Err(refusal) => refusal.into(),
+        Ok(_) if unoffered::is_unoffered(&parts.method, parts.uri.path()) => Problem::NotOffered,
+        Ok(_) => Problem::NoEndpoint,
+    };
+    problem.log(&request_id);
+    problem.into_response()
+}
+
+// === rows ===
+
+fn row<F, A>(method: Method, path: &'static str, need: Need, handler: F) -> Endpoint
+where
+    F: Fn(Call) -> A + Send + Sync + 'static,
+    A: Future<Output = Answered> + Send + 'static,
+{
+    let handler: Handler = Arc::new(move |call| Box::pin(handler(call)));
+    Endpoint { method, path, need, permission: None, platform: true, cost: 1, handler }
+}
+
+macro_rules! methods {
+    ($($name:ident => $method:ident),*) => { $(
+        fn $name<F, A>(path: &'static str, need: Need, handler: F) -> Endpoint
+        where
+            F: Fn(Call) -> A + Send + Sync + 'static,
+            A: Future<Output = Answered> + Send + 'static,
+        {
+            row(Method::$method, path, need, handler)
+        }
+    )* };
+}
+methods! { get => GET, post => POST, put => PUT, patch => PATCH, delete => DELETE }
+
+impl Endpoint {
+    fn may(mut self, permission: Permission) -> Self {
+        self.permission = Some(permission);
+        self
+    }
+    /// A neighbouring service that is served here too; its clients do not name the API's version.
+    fn side(mut self) -> Self {
+        self.platform = false;
+        self
+    }
+    fn free(mut self) -> Self {
+        self.cost = 0;
+        self
+    }
+}
+
+fn endpoints() -> Vec<Endpoint> {
+    [
+        account_endpoints(),
+        app_endpoints(),
+        process_endpoints(),
+        release_endpoints(),
+        list_endpoints(),
+        side_endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+#[rustfmt::skip]
+fn account_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/account", Identity, accounts::info),
+        get("/users/{account}", Identity, accounts::info_by_user),
+        get("/account/rate-limits", Identity, accounts::rate_limit).free(),
+        get("/account/delinquency", Identity, accounts::delinquency),
+        post("/oauth/authorizations", Password, authorizations::create),
+        get("/oauth/authorizations", Global, authorizations::list),
+        get("/oauth/authorizations/{authorization}", Global, authorizations::info),
+        delete("/oauth/authorizations/{authorization}", Global, authorizations::delete),
+        post("/oauth/authorizations/{authorization}/actions/regenerate-tokens", Global, authorizations::regenerate),
+        get("/oauth/sessions", Global, lists::empty),
+        delete("/oauth/sessions/{session}", Global, lists::no_session),
+    ]
+}
+
+#[rustfmt::skip]
+fn app_endpoints() -> Vec<Endpoint> {
+    vec![
+        post("/apps", Write, apps::create),
+        get("/apps", Read, apps::list),
+        get("/users/{account}/apps", Read, apps::list_of_user),
+        post("/filters/apps", Read, apps::filter),
+        get("/apps/{app}", Read, apps::info).may(View),
+        patch("/apps/{app}", Write, apps::update).may(Operate),
+        delete("/apps/{app}", Write, apps::destroy).may(Manage),
+        get("/apps/{app}/collaborators", Read, apps::collaborators).may(View),
+        get("/apps/{app}/collaborators/{collaborator}", Read, apps::collaborator).may(View),
+        get("/apps/{app}/domains", Read, apps::domains).may(View),
+        get("/apps/{app}/domains/{domain}", Read, apps::domain).may(View),
+        get("/apps/{app}/features", Read, apps::features).may(View),
+        get("/apps/{app}/features/{feature}", Read, apps::feature).may(View),
+        patch("/apps/{app}/features/{feature}", Write, apps::feature_update).may(Operate),
+        get("/apps/{app}/buildpack-installations", Read, buildpacks::list).may(View),
+        put("/apps/{app}/buildpack-installations", Write, buildpacks::update).may(Deploy),
+        get("/apps/{app}/available-stacks", Read, catalogue::stacks).may(View),
+        get("/apps/{app}/available-dyno-sizes", Read, catalogue::dyno_sizes).may(View),
+        post("/apps/{app}/log-sessions", Read, logs::create).may(View),
+    ]
+}
+
+#[rustfmt::skip]
+fn process_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/apps/{app}/formation", Read, formation::list).may(View),
+        patch("/apps/{app}/formation", Write, formation::update).may(Operate),
+        get("/apps/{app}/formation/{type}", Read, formation::info).may(View),
+        patch("/apps/{app}/formation/{type}", Write, formation::update_one).may(Operate),
+        get("/apps/{app}/dynos", Read, dynos::list).may(View),
+        post("/apps/{app}/dynos", Write, dynos::create).may(Operate),
+        delete("/apps/{app}/dynos", Write, dynos::restart_all).may(Operate),
+        get("/apps/{app}/dynos/{dyno}", Read, dynos::info).may(View),
+        delete("/apps/{app}/dynos/{dyno}", Write, dynos::restart).may(Operate),
+        post("/apps/{app}/dynos/{dyno}/actions/stop", Write, dynos::stop).may(Operate),
+        delete("/apps/{app}/formations/{type}", Write, dynos::restart_type).may(Operate),
+        post("/apps/{app}/formations/{type}/actions/stop", Write, dynos::stop_type).may(Operate),
+    ]
+}
+
+#[rustfmt::skip]
+fn release_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/apps/{app}/config-vars", ReadProtected, config::list).may(Deploy),
+        patch("/apps/{app}/config-vars", WriteProtected, config::update).may(Deploy),
+        get("/apps/{app}/releases", ReadProtected, releases::list).may(View),
+        post("/apps/{app}/releases", WriteProtected, releases::create).may(Deploy),
+        get("/apps/{app}/releases/{release}", ReadProtected, releases::info).may(View),
+        get("/apps/{app}/releases/{release}/config-vars", ReadProtected, releases::config).may(Deploy),
+        get("/apps/{app}/slugs/{slug}", ReadProtected, releases::slug).may(View),
+        post("/sources", Write, builds::source_create),
+        post("/apps/{app}/sources", Write, builds::source_create).may(Deploy),
+        get("/apps/{app}/builds", Read, builds::list).may(View),
+        post("/apps/{app}/builds", Write, builds::create).may(Deploy),
+        get("/apps/{app}/builds/{build}", Read, builds::info).may(View),
+        delete("/apps/{app}/build-cache", Write, builds::cache_delete).may(Deploy),
+    ]
+}
+
+/// The catalogue, and lists that are truthfully empty: clients read them in passing.
+#[rustfmt::skip]
+fn list_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/regions", Read, catalogue::regions),
+        get("/regions/{region}", Read, catalogue::region),
+        get("/stacks", Read, catalogue::stacks),
+        get("/stacks/{stack}", Read, catalogue::stack),
+        get("/generations", Read, catalogue::generations),
+        get("/generations/{generation}", Read, catalogue::generation),
+        get("/dyno-sizes", Read, catalogue::dyno_sizes),
+        get("/dyno-sizes/{size}", Read, catalogue::dyno_size),
+        get("/account/features", Identity, lists::empty),
+        get("/account/features/{feature}", Identity, lists::no_feature),
+        get("/account/keys", Identity, lists::empty),
+        get("/account/app-transfers", Read, lists::empty),
+        get("/account/invoices", Global, lists::empty),
+        get("/account/credits", Global, lists::empty),
+        get("/oauth/clients", Global, lists::empty),
+        get("/teams", Read, lists::empty),
+        get("/spaces", Read, lists::empty),
+        get("/enterprise-accounts", Read, lists::empty),
+        get("/pipelines", Read, lists::empty),
+        get("/pipeline-couplings", Read, lists::empty),
+        get("/users/{account}/pipeline-couplings", Read, lists::empty),
+        get("/addons", Read, lists::empty),
+        get("/users/{account}/addons", Read, lists::empty),
+        get("/addon-attachments", Read, lists::empty),
+        get("/addon-services", Read, lists::empty),
+        get("/addon-region-capabilities", Read, lists::empty),
+        post("/actions/addons/resolve", Read, lists::no_add_on),
+        post("/actions/addon-attachments/resolve", Read, lists::no_attachment),
+        get("/apps/{app}/addons", Read, lists::empty).may(View),
+        get("/apps/{app}/addon-attachments", Read, lists::empty).may(View),
+        get("/apps/{app}/pipeline-couplings", Read, lists::no_coupling).may(View),
+        get("/apps/{app}/review-app", Read, lists::no_review_app).may(View),
+        get("/apps/{app}/sni-endpoints", Read, lists::empty).may(View),
+        get("/apps/{app}/log-drains", Read, lists::empty).may(View),
+        get("/apps/{app}/telemetry-drains", Read, lists::empty).may(View),
+        get("/apps/{app}/webhooks", Read, lists::empty).may(View),
+        get("/apps/{app}/webhook-deliveries", Read, lists::empty).may(View),
+        get("/apps/{app}/webhook-events", Read, lists::empty).may(View),
+    ]
+}
+
+/// URLs that are their own key, and small services that the command line asks beside the Platform API.
+#[rustfmt::skip]
+fn side_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/logs/sessions/{session}", Public, log_session::read).side(),
+        get("/streams/{stream}", Public, output::read).side(),
+        get("/sources/{source}/{secret}", Public, source::get).side(),
+        put("/sources/{source}/{secret}", Public, source::put).side(),
+        post("/auth", Public, login::begin).side(),
+        get("/auth/browser/{login}", Public, login::page).side(),
+        post("/auth/browser/{login}", Public, login::submit).side(),
+        get("/auth/cli/{login}", Public, login::wait).side(),
+        get("/buildpacks", Public, side::registry_search).side(),
+        get("/buildpacks/{buildpack}", Public, side::registry_info).side(),
+        get("/buildpacks/{buildpack}/revisions", Public, side::registry_revisions).side(),
+        get("/buildpacks/{buildpack}/readme", Public, side::registry_readme).side(),
+        get("/api/v4/current-status", Public, side::status).side(),
+        get("/favorites", Identity, lists::empty).side(),
+        get("/user/notifications", Identity, lists::empty).side(),
+    ]
+}

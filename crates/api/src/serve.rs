@@ -1,0 +1,152 @@
+//! The way of a request: conventions on the way in, gate, handler, conventions on the way out.
+
+use std::{collections::BTreeMap, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, RawPathParams, Request},
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use renga_model::Refusal;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    ApiState,
+    answer::{Answer, Answered},
+    call::Call,
+    error::Problem,
+    gate::{self, Need},
+    range,
+    routes::Endpoint,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const NEXT_RANGE: HeaderName = HeaderName::from_static("next-range");
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+
+/// Characters of a request id that is taken over from a client (ours; Heroku's router: 20 to 200).
+const REQUEST_ID_BYTES_MAX: usize = 200;
+
+pub(crate) type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answered> + Send>> + Send + Sync>;
+
+pub(crate) async fn serve(state: ApiState, endpoint: Arc<Endpoint>, request: Request) -> Response {
+    let request_id = request_id(request.headers());
+    let mut headers = HeaderMap::new();
+    let answer = AssertUnwindSafe(answer(state, &endpoint, request, &mut headers)).catch_unwind().await;
+    let mut response = answer.unwrap_or(Err(Problem::Panicked)).unwrap_or_else(|problem| {
+        problem.log(&request_id);
+        problem.into_response()
+    });
+    headers.insert(REQUEST_ID, HeaderValue::from_str(&request_id).expect("checked when it was taken over"));
+    response.headers_mut().extend(headers);
+    response
+}
+
+/// `headers` are added to the answer, whether it is a refusal or not.
+async fn answer(
+    state: ApiState,
+    endpoint: &Endpoint,
+    request: Request,
+    headers: &mut HeaderMap,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    if endpoint.platform {
+        check_accept(&parts.headers)?;
+    }
+    let caller = gate::admit(&state, &parts.headers, endpoint.need).await?;
+    if let Some(caller) = &caller {
+        let left = state.limiter.take(caller.account.id, endpoint.cost, state.engine.now())?;
+        headers.insert(RATE_LIMIT_REMAINING, left.into());
+    }
+    let params = params(&mut parts).await?;
+    let app = match (endpoint.permission, &caller) {
+        (Some(permission), Some(caller)) => {
+            let identity = params.get("app").map_or("", String::as_str);
+            Some(gate::app(&state, caller, identity, permission).await?)
+        }
+        _ => None,
+    };
+    let (method, asked) = (parts.method.clone(), parts.headers.clone());
+    let answer = (endpoint.handler)(Call::new(state, (parts, body), params, caller, app)).await?;
+    finish(answer, &method, &asked)
+}
+
+/// `application/vnd.heroku+json; version=3` with any or no variant (`version=3.sdk`).
+fn check_accept(headers: &HeaderMap) -> Result<(), Problem> {
+    let accepts = |value: &HeaderValue| {
+        let value = value.to_str().unwrap_or_default();
+        value.split(',').any(|kind| {
+            let mut parts = kind.split(';').map(str::trim);
+            let heroku = parts.next() == Some("application/vnd.heroku+json");
+            heroku
+                && parts.any(|part| {
+                    part.strip_prefix("version=3").is_some_and(|v| v.is_empty() || v.starts_with('.'))
+                })
+        })
+    };
+    if headers.get_all(header::ACCEPT).iter().any(accepts) { Ok(()) } else { Err(Problem::NotAcceptable) }
+}
+
+async fn params(parts: &mut http::request::Parts) -> Result<BTreeMap<String, String>, Problem> {
+    let refuse = |_| Refusal::bad_request("The path of the request is not valid UTF-8.");
+    let params = RawPathParams::from_request_parts(parts, &()).await.map_err(refuse)?;
+    Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+fn finish(answer: Answer, method: &Method, asked: &HeaderMap) -> Result<Response, Problem> {
+    match answer {
+        Answer::Raw(response) => Ok(response),
+        Answer::Json { status, value } => Ok(json(status, &value, method, asked)),
+        Answer::List(list) => {
+            let keys = list.keys.join(", ");
+            let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
+            let page = range::cut(list, range)?;
+            let status = if page.next.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+            let mut response = json(status, &serde_json::Value::Array(page.items), method, asked);
+            let text = |text: String| HeaderValue::try_from(text).map_err(Problem::internal);
+            response.headers_mut().insert(header::ACCEPT_RANGES, text(keys)?);
+            if let Some(next) = page.next {
+                response.headers_mut().insert(NEXT_RANGE, text(next)?);
+            }
+            Ok(response)
+        }
+    }
+}
+
+fn json(status: StatusCode, value: &serde_json::Value, method: &Method, asked: &HeaderMap) -> Response {
+    let body = value.to_string();
+    let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..16]));
+    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let same = |known: &str| known == "*" || known.trim_start_matches("W/") == etag;
+    let unchanged =
+        *method == Method::GET && status.is_success() && known.split(',').map(str::trim).any(same);
+    let mut response = match unchanged {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => (status, Body::from(body)).into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::ETAG, HeaderValue::try_from(etag).expect("hex digits in quotes"));
+    response
+}
+
+/// The first of the ids that the client sent, or a fresh one.
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
+    let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let first = sent.and_then(|ids| ids.split(',').next()).map(str::trim);
+    let legal = |id: &&str| {
+        let characters = |b: u8| b.is_ascii_alphanumeric() || b"-_./=+".contains(&b);
+        !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(characters)
+    };
+    first.filter(legal).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
+}
+
+impl Endpoint {
+    /// Whether a token is asked for at all.
+    pub(crate) fn is_public(&self) -> bool {
+        self.need == Need::Public
+    }
+}

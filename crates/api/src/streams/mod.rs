@@ -1,0 +1,5 @@
+//! Answers that are streams, behind URLs that are their own key.
+
+pub(crate) mod log_session;
+pub(crate) mod output;
+pub(crate) mod source;
