@@ -69,6 +69,8 @@ pub(crate) struct Inner {
     pub(crate) packs: Semaphore,
     /// What the caller of `changed` has seen.
     pub(crate) seen: Mutex<u64>,
+    /// Held while this hand owns the data directory.
+    pub(crate) lock: Mutex<Option<fs::File>>,
 }
 
 impl Hand {
@@ -94,6 +96,7 @@ impl Hand {
         self.inner.cancel.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+        drop(self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Returns when more has changed than `seen`, or after a while; gives what is to be passed next time.

@@ -15,6 +15,10 @@ use std::{
 
 use renga_model::{DynoId, ExitReason};
 use renga_supervision::{DynoDirectory, Label};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -50,7 +54,7 @@ pub(crate) fn open(config: Config, tasks: TaskTracker) -> Result<(Inner, Running
     }
     check_machine(&config)?;
     let paths = Paths::new(&config.data_dir);
-    make_folders(&config.data_dir, &paths)?;
+    let lock = make_folders(&config.data_dir, &paths)?;
     let cgroups = Cgroups::open(&config)?;
     let network = Network::open(&config)?;
     let images = Images::open(&paths)?;
@@ -66,6 +70,7 @@ pub(crate) fn open(config: Config, tasks: TaskTracker) -> Result<(Inner, Running
         cancel: CancellationToken::new(),
         changes: watch::Sender::new(1),
         seen: Mutex::new(0),
+        lock: Mutex::new(Some(lock)),
         stacks: Stacks::default(),
         owners: Owners::default(),
         packs: Semaphore::new(PACKS_MAX),
@@ -113,7 +118,7 @@ fn check_machine(config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn make_folders(data_dir: &Path, paths: &Paths) -> Result<()> {
+fn make_folders(data_dir: &Path, paths: &Paths) -> Result<fs::File> {
     use std::os::unix::fs::PermissionsExt;
     for folder in data_dir.ancestors() {
         let meta = fs::metadata(folder).doing("look at", folder.display())?;
@@ -123,13 +128,26 @@ fn make_folders(data_dir: &Path, paths: &Paths) -> Result<()> {
         }
     }
     directory(paths.node(), 0o711)?;
+    let lock = take_lock(&paths.lock())?;
     // What is in it belongs to an earlier process.
     fs::remove_dir_all(paths.temporary())
         .or_else(ignore_missing)
         .doing("empty", paths.temporary().display())?;
     let passed = [paths.dynos(), paths.images(), paths.programs(), paths.run(), paths.temporary()];
     passed.iter().try_for_each(|folder| directory(folder, 0o711))?;
-    [paths.layers(), paths.stacks(), paths.templates()].iter().try_for_each(|folder| directory(folder, 0o755))
+    [paths.layers(), paths.stacks(), paths.templates()]
+        .iter()
+        .try_for_each(|folder| directory(folder, 0o755))?;
+    Ok(lock)
+}
+
+/// Two hands on one data directory would take each other's dynos for rubbish.
+fn take_lock(path: &Path) -> Result<fs::File> {
+    let file = fs::File::create(path).doing("make", path.display())?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(HandError::Refused(format!("another node holds {}", path.display()))),
+        other => other.doing("lock", path.display()).map(|()| file),
+    }
 }
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {

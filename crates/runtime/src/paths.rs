@@ -45,6 +45,9 @@ impl Paths {
     pub(crate) fn dynos(&self) -> PathBuf {
         self.node.join("dynos")
     }
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.node.join("lock")
+    }
     pub(crate) fn run(&self) -> PathBuf {
         self.node.join("run")
     }

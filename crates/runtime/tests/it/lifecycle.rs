@@ -1,0 +1,141 @@
+//! Starts, stops, exits, adoption, and that nothing stays.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use renga_model::{DynoId, ExitReason};
+use renga_ports::{AttachInput, AttachOutput, DynoPhase, DynoSpec, Runtime, RuntimeError, Tty};
+use renga_runtime::Hand;
+
+use crate::site::{Site, Traces, bash, spec, web};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_forgetting_leaves_nothing_behind() {
+    let site = Site::open().await;
+    let before = Traces::of(&site);
+    let specs = [bash("exit 7"), web("x"), spec(&["/no/such/program"])];
+    let ids: Vec<DynoId> = specs.iter().map(|spec| spec.id).collect();
+    for spec in specs {
+        site.hand.start(spec).await.unwrap();
+    }
+    assert_eq!(site.exit(ids[0]).await.code, 7);
+    site.ready(ids[1]).await;
+    assert!(matches!(site.hand.forget(ids[1]).await, Err(RuntimeError::Refused(_))));
+    assert_ne!(Traces::of(&site), before);
+    site.hand.stop(ids[1], Duration::from_secs(10)).await.unwrap();
+    site.exit(ids[1]).await;
+    let exit = site.exit(ids[2]).await;
+    assert!(exit.code == 127 || matches!(exit.reason, ExitReason::NotStarted(_)), "{exit:?}");
+    for id in ids {
+        site.hand.forget(id).await.unwrap();
+        site.hand.forget(id).await.unwrap();
+    }
+    assert_eq!(site.hand.inventory().await.unwrap(), []);
+    let traces = site.until("clean machine", async || (Traces::of(&site) == before).then_some(()));
+    traces.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_starting_twice_starts_one_and_stop_is_obeyed() {
+    let site = Site::open().await;
+    let spec = bash("trap 'echo term; exit 3' TERM; echo begun; while :; do sleep 0.05; done");
+    let id = spec.id;
+    let (first, second) = tokio::join!(site.hand.start(spec.clone()), site.hand.start(spec.clone()));
+    first.unwrap();
+    second.unwrap();
+    site.ready(id).await;
+    assert!(site.report(id).await.unwrap().started_at.is_some());
+    site.until("begin", async || site.output(id).contains("begun").then_some(())).await;
+    site.hand.stop(id, Duration::from_secs(20)).await.unwrap();
+    site.hand.stop(id, Duration::from_secs(20)).await.unwrap();
+    let exit = site.exit(id).await;
+    assert_eq!((exit.code, exit.reason), (3, ExitReason::Exited));
+    assert_eq!(site.output(id), "begun\nterm\n");
+    site.hand.start(spec).await.unwrap();
+    assert!(matches!(site.report(id).await.unwrap().phase, DynoPhase::Exited(_)), "an old id starts nothing");
+    site.hand.stop(DynoId::random(), Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_dynos_outlive_the_hand_and_are_adopted() {
+    let mut site = Site::open().await;
+    let (running, ending, lost) = (web("here"), bash("sleep 1; exit 5"), bash("sleep 1000"));
+    let ids = [running.id, ending.id, lost.id];
+    for spec in [running, ending, lost] {
+        site.hand.start(spec).await.unwrap();
+    }
+    site.ready(ids[0]).await;
+    site.ready(ids[2]).await;
+    site.hand.close().await;
+    let killed = site.dyno_dir(ids[2]);
+    let state = std::fs::read_to_string(killed.join("state.json")).unwrap();
+    let state: renga_supervision::State = serde_json::from_str(&state).unwrap();
+    let pid = rustix::process::Pid::from_raw(state.supervisor_pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    site.until("end", async || {
+        (!std::path::Path::new(&format!("/proc/{}", pid.as_raw_pid())).exists()).then_some(())
+    })
+    .await;
+
+    site.hand = Hand::open(site.config.clone()).await.unwrap();
+    let report = site.ready(ids[0]).await;
+    let address = report.address.unwrap();
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    assert_eq!(site.exit(ids[1]).await.code, 5);
+    assert_eq!(site.exit(ids[2]).await.reason, ExitReason::SupervisorLost);
+    site.hand.stop(ids[0], Duration::from_secs(5)).await.unwrap();
+    site.exit(ids[0]).await;
+    for id in ids {
+        site.hand.forget(id).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_a_terminal_is_attached() {
+    let site = Site::open().await;
+    let spec = DynoSpec {
+        tty: Some(Tty { columns: 90, rows: 30 }),
+        attach: true,
+        ..spec(&["/bin/bash", "-c", "read line; echo got $line; stty size; exit 4"])
+    };
+    let id = spec.id;
+    site.hand.start(spec).await.unwrap();
+    site.ready(id).await;
+    let mut session = site.hand.attach(id).await.unwrap();
+    session.input.send(AttachInput::Data(Bytes::from_static(b"hi\n"))).await.unwrap();
+    let mut text = Vec::new();
+    let code = loop {
+        match tokio::time::timeout(Duration::from_secs(20), session.output.recv()).await.unwrap() {
+            Some(AttachOutput::Data(data)) => text.extend_from_slice(&data),
+            Some(AttachOutput::Exit(code)) => break code,
+            None => panic!("hung up: {}", String::from_utf8_lossy(&text)),
+        }
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(code == 4 && text.contains("got hi") && text.contains("30 90"), "{code} {text}");
+    assert_eq!(site.exit(id).await.code, 4);
+    assert!(matches!(site.hand.attach(DynoId::random()).await, Err(RuntimeError::NotFound(_))));
+}
+
+/// Not a bar that load on the machine could fail: prints figures, and bounds only the absurd.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_starts_are_quick_with_warm_layers() {
+    let site = Site::open().await;
+    let layers =
+        vec![site.layer(&[("app/a", "a")]), site.layer(&[("app/b", "b")]), site.layer(&[("app/c", "c")])];
+    let mut taken = Vec::new();
+    for _ in 0..12 {
+        let spec = DynoSpec { layers: layers.clone(), ..bash("true") };
+        let id = spec.id;
+        let begin = Instant::now();
+        site.hand.start(spec).await.unwrap();
+        taken.push(begin.elapsed());
+        site.exit(id).await;
+        let begin = Instant::now();
+        site.hand.forget(id).await.unwrap();
+        println!("start {:?}, forget {:?}", taken.last().unwrap(), begin.elapsed());
+    }
+    taken.sort();
+    println!("median start {:?}", taken[taken.len() / 2]);
+    assert!(taken[taken.len() / 2] < Duration::from_secs(2));
+}
