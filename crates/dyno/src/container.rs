@@ -72,6 +72,7 @@ impl Container {
     /// Makes the container; the command has not begun yet. On failure nothing is left.
     pub(crate) fn create(spec: &SupervisorSpec, cgroup: &Cgroup) -> Result<(Self, Streams), SupervisorError> {
         check_passable(spec)?;
+        check_cwd(spec)?;
         let init = Init::new(spec).map_err(|error| SupervisorError::Refused(error.to_string()))?;
         let scratch = Scratch::make(&spec.directory.join("runtime"))?;
         let hard_files = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
@@ -285,6 +286,15 @@ fn check_passable(spec: &SupervisorSpec) -> Result<(), SupervisorError> {
         }
     }
     Ok(())
+}
+
+/// The library's own error would not tell what is missing.
+fn check_cwd(spec: &SupervisorSpec) -> Result<(), SupervisorError> {
+    let inside = spec.rootfs.join(spec.cwd.trim_start_matches('/'));
+    match inside.symlink_metadata() {
+        Ok(meta) if meta.is_dir() || meta.is_symlink() => Ok(()),
+        _ => Err(SupervisorError::Refused(format!("there is no folder {} to start in", spec.cwd))),
+    }
 }
 
 /// A private folder for the library's configuration and state, removed on failure.

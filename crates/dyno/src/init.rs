@@ -34,6 +34,9 @@ const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const CODE_NOT_FOUND: i32 = 127;
 const CODE_NOT_RUNNABLE: i32 = 126;
 const CODE_SIGNAL_BASE: i32 = 128;
+/// Senders of signals, as seen from inside the pid namespace.
+const INIT_PID: i32 = 1;
+const OUTSIDE_PID: i32 = 0;
 
 /// The command, ready for `execve`. Secrets are in its environment, so it never becomes part of a file.
 #[derive(Clone)]
@@ -82,10 +85,8 @@ fn candidates(program: &str, path: &str) -> Vec<String> {
 
 impl Executor for Init {
     fn exec(&self, _spec: &Spec) -> Result<(), ExecutorError> {
-        let all = all_signals();
-        // SAFETY: plain system calls on this process, which has one thread. Signals wait until the loop takes them.
+        // SAFETY: plain system calls on this process, which has one thread.
         let command = unsafe {
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut());
             if self.tty {
                 // The command's session takes the terminal over.
                 libc::ioctl(0, libc::TIOCNOTTY);
@@ -95,12 +96,17 @@ impl Executor for Init {
         match command {
             -1 => Err(ExecutorError::Other("could not fork the command".into())),
             0 => run_command(self),
-            command => be_init(command, &all),
+            command => be_init(command),
         }
     }
 
-    /// A program that is not there is the command's failure (127), not the container's.
+    /// Runs before the supervisor learns that the container is made. From here on signals wait until the init's loop
+    /// takes them, so that no stop is lost, however early it comes. Whether the program is there is not looked at: that
+    /// is the command's failure (127), not the container's.
     fn validate(&self, _spec: &Spec) -> Result<(), ExecutorValidationError> {
+        let all = all_signals();
+        // SAFETY: blocks signals in this process, which has one thread.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) };
         Ok(())
     }
 
@@ -164,22 +170,26 @@ fn pointers(words: &[CString]) -> Vec<*const c_char> {
 
 // === the init's side ===
 
-fn be_init(command: i32, all: &libc::sigset_t) -> ! {
+fn be_init(command: i32) -> ! {
     let_go();
+    let all = all_signals();
     let mut code = None;
     let mut waits_for_all = false;
     loop {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         // SAFETY: waits for a blocked signal; the kernel fills `info`, for which zeros are a value already.
-        let (signal, from_outside) = unsafe {
-            let signal = libc::sigwaitinfo(all, info.as_mut_ptr());
-            (signal, info.assume_init_ref().si_pid() == 0)
+        let (signal, from) = unsafe {
+            let signal = libc::sigwaitinfo(&raw const all, info.as_mut_ptr());
+            let info = info.assume_init_ref();
+            (signal, if info.si_code > 0 { INIT_PID } else { info.si_pid() })
         };
         match signal {
             ..=0 => {}
             libc::SIGCHLD => reap(command, &mut code),
+            // The kernel, or the hangup of the terminal that the init gave up itself.
+            _ if from == INIT_PID => {}
             // SAFETY: kill takes numbers. From here -1 means everything in the namespace but this process.
-            _ if from_outside => unsafe {
+            _ if from == OUTSIDE_PID => unsafe {
                 waits_for_all |= signal == libc::SIGTERM;
                 libc::kill(-1, signal);
             },

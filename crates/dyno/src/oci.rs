@@ -39,7 +39,8 @@ pub(crate) fn config(spec: &SupervisorSpec, cgroup: &Cgroup, hard_open_files: u6
             "terminal": spec.tty.is_some(),
             "user": { "uid": spec.uid, "gid": spec.gid },
             "args": ["init"],
-            "env": ["PATH=/usr/bin:/bin"],
+            // The command's own comes from memory. A HOME keeps the library from asking the stack's user database.
+            "env": ["PATH=/usr/bin:/bin", "HOME=/"],
             "cwd": spec.cwd,
             "noNewPrivileges": true,
             "capabilities": {

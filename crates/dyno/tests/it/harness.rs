@@ -205,9 +205,11 @@ impl Drop for Dyno {
             std::thread::sleep(Duration::from_millis(2));
         }
         for group in self.cgroups("") {
-            for child in ["app", "supervisor", "", ".."] {
-                fs::remove_dir(group.join(child)).unwrap_or_default();
+            for child in [group.join("app"), group.join("supervisor"), group.clone()] {
+                fs::remove_dir(child).unwrap_or_default();
             }
+            // The instance's folder goes with its last dyno.
+            fs::remove_dir(group.parent().unwrap()).unwrap_or_default();
         }
     }
 }

@@ -100,6 +100,16 @@ fn real_asking_again_with_less_grace_shortens_it() {
 }
 
 #[test]
+fn real_a_stop_at_the_very_start_is_not_lost() {
+    for _ in 0..10 {
+        let dyno = Dyno::new(&["sleep", "100"]).start();
+        dyno.stop(15_000);
+        let exit = dyno.wait_exit();
+        assert_eq!((exit.code, exit.reason), (143, ExitReason::Exited));
+    }
+}
+
+#[test]
 fn real_the_time_to_live_stops_it() {
     let mut dyno = Dyno::bash("exec sleep 100");
     dyno.spec.time_to_live = Some(Duration::from_millis(200));
@@ -146,7 +156,7 @@ fn real_what_can_not_start_says_why_and_leaves_nothing() {
     let cases: [(fn(&mut Dyno), &str); 5] = [
         (|dyno| dyno.spec.netns = "/nowhere".into(), "/nowhere"),
         (|dyno| dyno.spec.version = 99, "version 99"),
-        (|dyno| dyno.spec.cwd = "/nowhere".into(), "ENOENT"),
+        (|dyno| dyno.spec.cwd = "/nowhere".into(), "no folder /nowhere"),
         (|dyno| dyno.spec.argv.clear(), "no command"),
         (|dyno| dyno.spec.cgroup = "../x".into(), "cgroup"),
     ];

@@ -1,4 +1,5 @@
 //! The supervisor against real containers. Needs root; each test makes and removes its own dyno.
+#![allow(clippy::unwrap_used)]
 
 mod attach;
 mod harness;
