@@ -42,12 +42,14 @@ fn real_a_terminal_echoes_resizes_interrupts_and_ends() {
     client.send(&InputFrame::Resize { columns: 132, rows: 43 });
     client.type_in("\n");
     client.expect("winch 43 132");
-    client.type_in("sleep 100; echo not''yet\n");
-    client.expect("not''yet");
+    // Each program says itself that it is in the foreground.
+    let program = "bash -c 'echo run\"\"ning; exec sleep 100'\n";
+    client.type_in(program);
+    client.expect("running\r\n");
     client.type_in("\u{3}");
     client.expect("READY> ");
-    client.type_in("sleep 100\n");
-    client.expect("sleep 100\r\n");
+    client.type_in(program);
+    client.expect("running\r\n");
     client.send(&InputFrame::Signal(libc::SIGINT));
     client.expect("READY> ");
     client.type_in("(exit 12)\n");

@@ -153,7 +153,8 @@ fn real_no_dyno_runs_without_its_supervisor() {
 
 #[test]
 fn real_what_can_not_start_says_why_and_leaves_nothing() {
-    let cases: [(fn(&mut Dyno), &str); 5] = [
+    type Spoil = fn(&mut Dyno);
+    let cases: [(Spoil, &str); 5] = [
         (|dyno| dyno.spec.netns = "/nowhere".into(), "/nowhere"),
         (|dyno| dyno.spec.version = 99, "version 99"),
         (|dyno| dyno.spec.cwd = "/nowhere".into(), "no folder /nowhere"),
