@@ -154,12 +154,12 @@ need_rust() {
     local advice="Install it with rustup (https://rustup.rs), then run $0 again."
     command -v cargo >/dev/null || die "There is no Rust toolchain here." "$advice"
     local minor
-    minor=$(rustc --version 2>/dev/null | sed -nE 's/^rustc 1\.([0-9]+)\..*/\1/p')
+    minor=$({ rustc --version 2>/dev/null || true; } | sed -nE 's/^rustc 1\.([0-9]+)\..*/\1/p')
     [ "${minor:-0}" -ge "$RUST_MINOR_MIN" ] ||
         die "Rust 1.$RUST_MINOR_MIN or newer is needed; here is: $(rustc --version 2>&1 | head -n 1)" "$advice"
 }
 
-node_major() { node --version 2>/dev/null | sed -nE 's/^v([0-9]+)\..*/\1/p'; }
+node_major() { { node --version 2>/dev/null || true; } | sed -nE 's/^v([0-9]+)\..*/\1/p'; }
 
 # need_node: Node and npm on the PATH, new enough for the official CLI; the machine's own if they are.
 need_node() {
