@@ -37,6 +37,8 @@ impl Site {
     }
 
     pub(crate) async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
+        // What the hand logs is shown with the output of a test that fails.
+        tracing_subscriber::fmt().with_test_writer().try_init().ok();
         let folder = tempfile::Builder::new().prefix("renga-it-").tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let number = (std::process::id() * 16 + NEXT.fetch_add(1, Ordering::Relaxed)) % 0x4000;
