@@ -1,0 +1,145 @@
+//! Every word that a user reads when something fails: what happened, why, and what to do next.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use renga_wire::ErrorBody;
+
+/// A refusal of the API; the official command line ends with the same code.
+const EXIT_API: u8 = 2;
+/// sysexits.h, EX_USAGE: what was typed can't be meant.
+const EXIT_USAGE: u8 = 64;
+/// As shells have it.
+const EXIT_CANNOT_EXECUTE: u8 = 126;
+const EXIT_NOT_FOUND: u8 = 127;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    // === the platform ===
+    #[error("no platform is running with the data directory {}", data_dir.display())]
+    NoPlatform {
+        data_dir: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("could not understand {}", file.display())]
+    Endpoints {
+        file: PathBuf,
+        #[source]
+        cause: serde_json::Error,
+    },
+    #[error("HEROKU_HOST names Heroku itself, not a platform of your own")]
+    HerokuItself,
+    #[error("could not prepare the trusted certificates in {}", file.display())]
+    TrustBundle {
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("you are not signed in to the platform at {api}")]
+    NoToken { api: String },
+    #[error("could not reach the platform at {api}")]
+    Unreachable { api: String, cause: String },
+    // === programs and files of this machine ===
+    #[error("could not run {program}")]
+    Program {
+        program: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("could not {doing}")]
+    Local {
+        doing: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("git {doing} failed: {stderr}")]
+    Git { doing: String, stderr: String },
+    // === what was asked for ===
+    #[error("{0}")]
+    Usage(String),
+    // === answers of the API ===
+    #[error("{}", body.message)]
+    Refused { status: u16, body: ErrorBody },
+    #[error("{method} {path} was answered with HTTP {status} and no explanation")]
+    Garbled { method: &'static str, path: String, status: u16, excerpt: String },
+    /// A process that we ran for the user ended so; it has said why itself.
+    #[error("the process exited with code {0}")]
+    Exited(u8),
+}
+
+impl Failure {
+    pub(crate) fn local(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |cause| Self::Local { doing, cause }
+    }
+
+    /// What to do next, where we know it.
+    fn advice(&self) -> Option<String> {
+        Some(match self {
+            Self::NoPlatform { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
+                "You may not read its endpoints.json. Use the account that runs the platform, or HEROKU_HOST."
+                    .into()
+            }
+            Self::NoPlatform { .. } => {
+                "Start one with `renga up`, or say which one is meant: --data-dir DIR, RENGA_DATA_DIR, or \
+                 `renga connect URL` for a platform on another machine."
+                    .into()
+            }
+            Self::HerokuItself => "Unset it, or name your platform with --data-dir DIR.".into(),
+            Self::NoToken { .. } => {
+                "Sign in with `renga login`, or run this as the user who may read the platform's token file."
+                    .into()
+            }
+            Self::Unreachable { cause, .. } => format!("{cause}. Is it running? `renga up` starts it."),
+            Self::Program { program, cause } if cause.kind() == io::ErrorKind::NotFound => {
+                format!("There is no program called {program} in your PATH.")
+            }
+            Self::Refused { status: 401, .. } => {
+                "The token is not valid here. Sign in again with `renga login`.".into()
+            }
+            Self::Garbled { excerpt, .. } if !excerpt.is_empty() => excerpt.clone(),
+            _ => return None,
+        })
+    }
+
+    /// As it is printed: lines behind a mark, as Heroku's users know it.
+    pub(crate) fn text(&self) -> Option<String> {
+        let mut lines = vec![format!("Error: {}", capitalised(&self.to_string()))];
+        if let Self::Exited(_) = self {
+            return None;
+        }
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        lines.extend(causes.map(|cause| format!("Reason: {cause}")));
+        if let Self::Refused { body, .. } = self {
+            lines.push(String::new());
+            lines.push(format!("Error ID: {}", body.id));
+            lines.extend(body.url.iter().map(|url| format!("See {url} for more information.")));
+        }
+        lines.extend(self.advice());
+        let marked = lines
+            .iter()
+            .flat_map(|line| line.split('\n'))
+            .map(|line| format!(" ›   {line}").trim_end().to_owned());
+        Some(marked.collect::<Vec<_>>().join("\n") + "\n")
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Exited(code) => *code,
+            Self::Refused { .. } => EXIT_API,
+            Self::Usage(_) => EXIT_USAGE,
+            Self::Program { cause, .. } if cause.kind() == io::ErrorKind::NotFound => EXIT_NOT_FOUND,
+            Self::Program { .. } => EXIT_CANNOT_EXECUTE,
+            _ => 1,
+        })
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        // `git` and `GET` are names.
+        Some(first) if !text.starts_with("git ") => first.to_uppercase().chain(characters).collect(),
+        _ => text.to_owned(),
+    }
+}

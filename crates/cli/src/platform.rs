@@ -1,0 +1,16 @@
+//! Where the platform is, who we are to it, and how other programs are told.
+//!
+//! ```text
+//! --data-dir ─┐
+//! RENGA_DATA_DIR ─> DATA_DIR/endpoints.json ─┐
+//! HEROKU_HOST (inside `renga exec`) ─────────┼─> Place ─> Client (API), Exports (exec, env), git remotes
+//! /var/lib/renga/endpoints.json ─────────────┘
+//! ```
+
+mod bundle;
+mod exports;
+mod place;
+
+pub(crate) use bundle::trust_bundle;
+pub(crate) use exports::Exports;
+pub(crate) use place::{Place, PlaceArgs};

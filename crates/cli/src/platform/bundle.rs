@@ -1,0 +1,68 @@
+//! One file of trusted certificates for programs that take only one: what was trusted before, and the platform's CA.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{Environment, errors::Failure};
+
+/// The file for `NODE_EXTRA_CA_CERTS`. Without a bundle of the user's own it is the CA itself; otherwise both are
+/// merged into the cache directory, and nothing that was trusted before is lost.
+pub(crate) fn trust_bundle(ca: &Path, git_host: &str, env: &Environment) -> Result<PathBuf, Failure> {
+    let failed = |file: &Path, cause| Failure::TrustBundle { file: file.to_owned(), cause };
+    let ours = fs::read_to_string(ca).map_err(|cause| failed(ca, cause))?;
+    let Some(existing) = env.path("NODE_EXTRA_CA_CERTS").filter(|path| path != ca) else {
+        return Ok(ca.to_owned());
+    };
+    // What is set and can't be read, Node ignores with a warning; so do we without one.
+    let Ok(theirs) = fs::read_to_string(&existing) else { return Ok(ca.to_owned()) };
+    if theirs.contains(ours.trim()) {
+        return Ok(existing);
+    }
+    let folder = env
+        .cache_dir()
+        .ok_or_else(|| failed(ca, io::Error::other("neither HOME nor XDG_CACHE_HOME is set")))?;
+    let file = folder.join(format!("ca-{}.pem", git_host.replace(|c: char| !c.is_ascii_alphanumeric(), "-")));
+    let merged = format!("{}\n{}\n", theirs.trim_end(), ours.trim_end());
+    write_if_changed(&file, &merged).map_err(|cause| failed(&file, cause))?;
+    Ok(file)
+}
+
+/// Whole or not at all: another shell may be reading it.
+fn write_if_changed(file: &Path, content: &str) -> io::Result<()> {
+    if fs::read_to_string(file).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let fresh = file.with_extension(format!("new-{}", std::process::id()));
+    fs::write(&fresh, content)?;
+    fs::rename(&fresh, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_trusted_stays_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ca, corporate) = (dir.path().join("ca.pem"), dir.path().join("corporate.pem"));
+        fs::write(&ca, "OURS\n").unwrap();
+        fs::write(&corporate, "THEIRS").unwrap();
+        let home = dir.path().to_str().unwrap();
+        let merged = |extra: &str| {
+            let env = Environment::from([("HOME", home), ("NODE_EXTRA_CA_CERTS", extra)]);
+            trust_bundle(&ca, "localhost:4443", &env).unwrap()
+        };
+        assert_eq!(merged(""), ca);
+        assert_eq!(merged("/does/not/exist"), ca);
+        let file = merged(corporate.to_str().unwrap());
+        assert_eq!(file, dir.path().join(".cache/renga/ca-localhost-4443.pem"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "THEIRS\nOURS\n");
+        // A shell within the shell keeps what it has.
+        assert_eq!(merged(file.to_str().unwrap()), file);
+    }
+}
