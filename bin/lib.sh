@@ -8,7 +8,8 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:$HOME/.cargo/bin"
 export DEBIAN_FRONTEND=noninteractive
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-STACK_CACHE="${RENGA_STACK_CACHE:-/var/cache/renga/stacks}"
+STACK_CACHE_DEFAULT=/var/cache/renga/stacks
+STACK_CACHE="${RENGA_STACK_CACHE:-$STACK_CACHE_DEFAULT}"
 
 # Where the official CLI is kept, and which one was tried with this version.
 HEROKU_CLI_DIR="${RENGA_HEROKU_CLI_DIR:-/var/cache/renga/heroku-cli}"
@@ -99,7 +100,7 @@ debian_mirror() {
     local uri=${RENGA_DEBIAN_MIRROR:-}
     # shellcheck disable=SC2016 # apt's own format
     [ -n "$uri" ] || uri=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' \
-        2>/dev/null | awk '$2 == "Debian" && $3 == "Debian" && !found { print $1; found = 1 }')
+        2>/dev/null | awk '$2 == "Debian" && $3 == "Debian" && !found { print $1; found = 1 }' || true)
     [ -n "$uri" ] || uri=$(grep -oE 'https?://[^ "]*/debian\b' "$(command -v mmdebstrap)" | sed -n 1p)
     echo "${uri%/}"
 }
@@ -235,7 +236,8 @@ start_platform() {
     local data=$1 pid begin=$SECONDS
     shift
     mkdir -p "$data"
-    rm -f "$data/endpoints.json"
+    # endpoints.json is a link to this one; what an earlier start wrote must not pass for the answer.
+    rm -f "$data/run/endpoints.json"
     setsid nohup "$RENGA" up --data-dir "$data" "$@" >>"$data/up.log" 2>&1 </dev/null &
     pid=$!
     echo "$pid" >"$data/up.pid"
