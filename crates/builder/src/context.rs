@@ -4,12 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use renga_ports::BuildRequest;
 
-use crate::{
-    BuildError, Log, Places,
-    command::{Env, Tool},
-    files::Temporary,
-    layers::Layers,
-};
+use crate::{BuildError, Log, Places, command::Env, files::Temporary, layers::Layers};
 
 pub(crate) struct Context<'a> {
     pub(crate) places: &'a Places,
@@ -33,11 +28,6 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A program in the build directory with the build's environment.
-    pub(crate) fn tool(&self, program: impl AsRef<std::path::Path>) -> Tool {
-        Tool::new(program, &self.build_dir, &self.env)
-    }
-
     /// The value of a config var. It must not reach the log.
     pub(crate) fn config(&self, name: &str) -> Option<&str> {
         self.request.config.get(name).map(renga_model::Secret::expose)

@@ -103,6 +103,20 @@ pub enum BuildError {
     Collectstatic { command: String },
     #[error("the NLTK corpora could not be downloaded")]
     Corpora,
+    #[error("{what} could not be had from the package registry")]
+    Registry { what: String, stderr: String },
+    #[error("lock files of several package managers were found")]
+    NodeLockFiles { files: Vec<String> },
+    #[error("the range {range} of engines.{tool} is invalid")]
+    NodeRangeInvalid { tool: &'static str, range: String },
+    #[error("no Node.js fits {wanted}")]
+    NodeVersionNotOffered { wanted: String, offered: Vec<String> },
+    #[error("no {tool} fits {wanted}")]
+    NodeToolNotOffered { tool: String, wanted: String },
+    #[error("{command} failed")]
+    NodeInstall { command: String, lock: Option<&'static str> },
+    #[error("the script {name} failed")]
+    NodeScript { name: String },
 
     #[error("could not compile the {language} app")]
     Compile {
@@ -150,7 +164,60 @@ impl BuildError {
             | Self::PythonInstall { .. }
             | Self::Collectstatic { .. }
             | Self::Corpora => self.explain_python(),
+            Self::Registry { .. }
+            | Self::NodeLockFiles { .. }
+            | Self::NodeRangeInvalid { .. }
+            | Self::NodeVersionNotOffered { .. }
+            | Self::NodeToolNotOffered { .. }
+            | Self::NodeInstall { .. }
+            | Self::NodeScript { .. } => self.explain_node(),
             _ => self.explain_source(),
+        }
+    }
+
+    fn explain_node(&self) -> String {
+        match self {
+            Self::Registry { what, stderr } => format!(
+                "Error: {what} could not be had from the package registry.\n{stderr}\n\
+                 If the registry could not be reached, push again later."
+            ),
+            Self::NodeLockFiles { files } => format!(
+                "Error: Build failed because two or more lockfiles were found: {}.\n\
+                 \n\
+                 Each belongs to another package manager, and it is not clear which one the app uses.\n\
+                 Remove all but one from your Git repository, for example: git rm {}",
+                files.join(", "),
+                files.last().map(String::as_str).unwrap_or_default()
+            ),
+            Self::NodeRangeInvalid { tool, range } => format!(
+                "Error: Invalid semantic version \"{range}\" for engines.{tool} in package.json.\n\
+                 \n\
+                 Write a version such as \"22.x\", commit, and push again."
+            ),
+            Self::NodeVersionNotOffered { wanted, offered } => format!(
+                "Error: No matching Node.js version found for \"{wanted}\".\n\
+                 \n\
+                 The newest of each major version are: {}.\n\
+                 Correct engines.node in package.json, commit, and push again.",
+                offered.join(", ")
+            ),
+            Self::NodeToolNotOffered { tool, wanted } => format!(
+                "Error: No matching {tool} version found for \"{wanted}\".\n\
+                 Correct engines.{tool} or packageManager in package.json, commit, and push again."
+            ),
+            Self::NodeInstall { command, lock } => format!(
+                "Error: '{command}' failed; its messages are above.\n\
+                 {}Try it on your machine, commit what you changed, and push again.",
+                lock.map(|lock| format!(
+                    "If {lock} does not fit package.json, install again and commit it.\n"
+                ))
+                .unwrap_or_default()
+            ),
+            Self::NodeScript { name } => format!(
+                "Error: The script \"{name}\" of package.json failed; its messages are above.\n\
+                 Correct it, commit, and push again."
+            ),
+            other => other.to_string(),
         }
     }
 

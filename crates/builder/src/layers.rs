@@ -57,15 +57,14 @@ impl Layers {
                 files::remove(link)?;
             }
         }
-        let app = places.layers_out.join("app/app");
-        files::move_tree(build_dir, &app)?;
+        let app = places.layers_out.join("app");
         let mut layers = Vec::new();
+        let mut parts_of_the_app = Vec::new();
+        // Layers of their own may lie in the build directory: they leave before that becomes the app layer.
         for (index, planned) in self.planned.into_iter().enumerate() {
             match planned {
                 Planned::Cached { key } => layers.push(BuiltLayer::Cached { key }),
-                Planned::Fresh { key: None, from, to } => {
-                    files::move_tree(&from, &places.layers_out.join("app").join(to))?;
-                }
+                Planned::Fresh { key: None, from, to } => parts_of_the_app.push((from, app.join(to))),
                 Planned::Fresh { key, from, to } => {
                     let root = places.layers_out.join(format!("{index}"));
                     files::move_tree(&from, &root.join(to))?;
@@ -73,11 +72,44 @@ impl Layers {
                 }
             }
         }
-        layers.push(fresh(None, &places.layers_out.join("app")));
+        files::move_tree(build_dir, &app.join("app"))?;
+        for (from, to) in parts_of_the_app {
+            files::move_tree(&from, &to)?;
+        }
+        layers.push(fresh(None, &app));
         Ok(layers)
     }
 }
 
 pub(crate) fn fresh(key: Option<String>, directory: &Path) -> BuiltLayer {
     BuiltLayer::Fresh { key, directory: directory.to_string_lossy().into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_leave_the_build_directory_before_it_becomes_the_app() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let places = Places { layers_out: at("out"), ..Places::of_a_build_dyno() };
+        files::write(&at("build/Procfile"), "web: x").unwrap();
+        files::write(&at("build/node_modules/a/index.js"), "").unwrap();
+        files::write(&at("home/python/bin/pip"), "").unwrap();
+        let mut layers = Layers::default();
+        layers.cached("runtime");
+        layers.fresh(Some("modules".into()), at("build/node_modules"), "app/node_modules");
+        layers.fresh(None, at("home/python"), "app/.heroku/python");
+        layers.link(&at("home/python"), &at("build/.heroku/python")).unwrap();
+        let made = layers.finish(&places, &at("build")).unwrap();
+        let shown = serde_json::to_string(&made).unwrap().replace(&*root.path().to_string_lossy(), "");
+        assert_eq!(
+            shown,
+            r#"[{"cached":{"key":"runtime"}},{"fresh":{"key":"modules","directory":"/out/1"}},{"fresh":{"key":null,"directory":"/out/app"}}]"#
+        );
+        assert!(at("out/1/app/node_modules/a/index.js").is_file());
+        assert!(at("out/app/app/.heroku/python/bin/pip").is_file());
+        assert!(at("out/app/app/Procfile").is_file() && !at("out/app/app/node_modules").exists());
+    }
 }

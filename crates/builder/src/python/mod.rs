@@ -26,6 +26,7 @@ use crate::{
 use environment::Environment;
 use manager::Manager;
 use runtime::Runtime;
+pub(crate) use uv::pip_install;
 
 /// Any of these makes it a Python app (directories too).
 pub(crate) const DETECT_FILES: [&str; 27] = [

