@@ -72,6 +72,8 @@ pub(crate) const STOP_SLACK: Duration = Duration::from_secs(10);
 /// A layer mount without users is kept this long.
 pub(crate) const LAYER_IDLE: Duration = Duration::from_secs(10 * 60);
 pub(crate) const LAYER_SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often the firewall rules are looked after: other programs flush and rewrite them.
+pub(crate) const NETWORK_GUARD_EVERY: Duration = Duration::from_secs(15);
 /// External programs: quick ones (nft, iptables, mkfs.ext4) and packing.
 pub(crate) const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const PACK_TIMEOUT: Duration = Duration::from_secs(5 * 60);

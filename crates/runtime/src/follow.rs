@@ -210,6 +210,13 @@ async fn kill_all(inner: &Arc<Inner>, entry: &Arc<Entry>) {
     killed.map(tell).map(drop).unwrap_or_else(|error| tracing::error!(%error, "killing a dyno panicked"));
 }
 
+/// Nothing ran, so there is nothing to pack or to read.
+async fn release(inner: &Arc<Inner>, entry: &Arc<Entry>) {
+    let (freed, entry) = (Arc::clone(inner), Arc::clone(entry));
+    let released = inner.tasks.spawn_blocking(move || freed.release(&entry)).await;
+    released.map(tell).map(drop).unwrap_or_else(|error| tracing::error!(%error, "freeing a dyno panicked"));
+}
+
 /// Records how the dyno ended. Its supervisor has, or has never begun.
 async fn settle(inner: &Arc<Inner>, entry: &Arc<Entry>, failed: Option<String>) {
     let directory = DynoDirectory::new(inner.paths.dyno(entry.label.id).directory());
@@ -221,7 +228,7 @@ async fn settle(inner: &Arc<Inner>, entry: &Arc<Entry>, failed: Option<String>) 
         (Some(exit), _) => inner.record_exit(entry, exit),
         (None, Some(why)) => {
             tracing::warn!(dyno.id = %entry.label.id, "a dyno could not be started: {why}");
-            kill_all(inner, entry).await;
+            release(inner, entry).await;
             inner.end(entry, ExitReason::NotStarted(why));
         }
         (None, None) => {

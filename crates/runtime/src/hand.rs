@@ -27,7 +27,7 @@ use crate::{
     check,
     config::{
         APP_ID, CHANGED_TIMEOUT, Config, LAYER_SWEEP_EVERY, LINGER_TIMEOUT, LOG_BYTES_MAX,
-        MEMORY_FLOOR_BYTES, OPEN_FILES_MAX,
+        MEMORY_FLOOR_BYTES, NETWORK_GUARD_EVERY, OPEN_FILES_MAX,
     },
     error::{Doing, HandError, Result, chain, gone_is_fine, tell},
     files::{directory, disk_free, memory_available, mount_point_file, write_json},
@@ -60,7 +60,6 @@ pub(crate) struct Inner {
     pub(crate) cancel: CancellationToken,
     pub(crate) images: Images,
     pub(crate) network: Network,
-    pub(crate) boot: String,
     pub(crate) table: Mutex<Table>,
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) stacks: Stacks,
@@ -87,7 +86,8 @@ impl Hand {
         for (entry, handle) in running {
             inner.tasks.spawn(follow(Arc::clone(&inner), entry, Lead::Adopted(handle)));
         }
-        inner.tasks.spawn(sweep_images(Arc::clone(&inner)));
+        inner.tasks.spawn(every(Arc::clone(&inner), LAYER_SWEEP_EVERY, sweep_images));
+        inner.tasks.spawn(every(Arc::clone(&inner), NETWORK_GUARD_EVERY, |inner| inner.network.guard()));
         Ok(Self { inner })
     }
 
@@ -305,7 +305,6 @@ impl Inner {
                 layers,
                 stack: stack.key.clone(),
                 uid_base: self.config.range_base(index),
-                boot: self.boot.clone(),
             };
             let entry = Arc::new(Entry::new(label, plan));
             table.insert(Arc::clone(&entry));
@@ -508,20 +507,21 @@ impl Inner {
     }
 }
 
-async fn sweep_images(inner: Arc<Inner>) {
+/// A start between these two lines mounts again what is taken away here: its plan was not seen, but its mount is
+/// fresh and thus not idle.
+fn sweep_images(inner: &Inner) -> Result<()> {
+    let in_use = inner.table().images();
+    inner.images.sweep(&in_use)
+}
+
+async fn every(inner: Arc<Inner>, pause: Duration, work: fn(&Inner) -> Result<()>) {
     loop {
         tokio::select! {
             biased;
             () = inner.cancel.cancelled() => return,
-            () = tokio::time::sleep(LAYER_SWEEP_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        let swept = Arc::clone(&inner);
-        let outcome = inner.tasks.spawn_blocking(move || {
-            // A start between these two lines mounts again what is taken away here: its plan was not seen, its
-            // mount is fresh and thus not idle.
-            let in_use = swept.table().images();
-            swept.images.sweep(&in_use)
-        });
-        tell(joined(outcome.await));
+        let worker = Arc::clone(&inner);
+        tell(joined(inner.tasks.spawn_blocking(move || work(&worker)).await));
     }
 }

@@ -33,7 +33,12 @@ pub(crate) fn mount_image(image: &Path, target: &Path) -> Result<()> {
             Err(error) => return Err(error).doing("mount image", image.display()),
         }
     }
+    mount_image_by_loop(image, target)
+}
+
+fn mount_image_by_loop(image: &Path, target: &Path) -> Result<()> {
     let device = loop_device::attach(image, true).doing("make a loop device for", image.display())?;
+    let flags = PLAIN | MountFlags::RDONLY;
     mount(&device.path, target, "erofs", flags, None).doing("mount image", image.display())
 }
 
@@ -159,5 +164,28 @@ mod tests {
                      37 35 98:0 / /a\\040b\\134c rw - tmpfs x rw\n";
         let seen: Vec<PathBuf> = mount_points(table).collect();
         assert_eq!(seen, [PathBuf::from("/mnt2"), PathBuf::from("/a b\\c")]);
+    }
+
+    /// What kernels before 6.12 need.
+    #[test]
+    fn real_an_image_is_mounted_by_a_loop_device_too() {
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        let (tree, point) = (folder.path().join("tree"), folder.path().join("point"));
+        let image = folder.path().join("image.erofs");
+        fs::create_dir(&tree).unwrap();
+        fs::create_dir(&point).unwrap();
+        fs::write(tree.join("file"), "content").unwrap();
+        let mut command = crate::program::command("mkfs.erofs");
+        command.args(["-zlz4", "--quiet"]).arg(&image).arg(&tree);
+        crate::program::run(command, "", crate::config::PROGRAM_TIMEOUT).unwrap();
+        for way in [mount_image, mount_image_by_loop] {
+            way(&image, &point).unwrap();
+            let read = fs::read_to_string(point.join("file"));
+            detach_below(folder.path()).unwrap();
+            assert_eq!(read.unwrap(), "content");
+        }
+        let shown = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("loop/backing_file")).ok();
+        let mut backing = fs::read_dir("/sys/block").unwrap().flatten().filter_map(shown);
+        assert!(!backing.any(|file| file.trim() == image.to_str().unwrap()), "the device is free again");
     }
 }

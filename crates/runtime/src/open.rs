@@ -32,7 +32,7 @@ use crate::{
     mounts,
     net::{self, Network},
     paths::Paths,
-    plan::{Plan, boot_id},
+    plan::Plan,
     program,
     rootfs::{Owners, can_shift},
     stack::Stacks,
@@ -60,7 +60,6 @@ pub(crate) fn open(config: Config, tasks: TaskTracker) -> Result<(Inner, Running
     let images = Images::open(&paths)?;
     let program = supervisor::install(&paths, &config.supervisor)?;
     let inner = Inner {
-        boot: boot_id()?,
         cgroups,
         network,
         images,

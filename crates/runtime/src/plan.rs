@@ -1,16 +1,13 @@
 //! What the hand writes down about a dyno before it makes anything, so that it can be found and taken away after a
 //! crash. Names are chosen here; making follows them.
 
-use std::{fs, net::SocketAddr};
+use std::net::SocketAddr;
 
 use renga_model::LayerDigest;
 use renga_ports::DynoSpec;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    error::{Doing, Result},
-    net::Place,
-};
+use crate::net::Place;
 
 /// `plan.json`; no secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +22,6 @@ pub(crate) struct Plan {
     /// The stack's image, by its key.
     pub(crate) stack: String,
     pub(crate) uid_base: u32,
-    /// The boot in which it was made: its mounts and processes do not outlast that.
-    pub(crate) boot: String,
 }
 
 pub(crate) const PLAN_VERSION: u32 = 1;
@@ -43,9 +38,4 @@ impl Plan {
 /// Every layer of a spec, in order.
 pub(crate) fn layers_of(spec: &DynoSpec) -> Vec<LayerDigest> {
     spec.layers.iter().chain(spec.mounts.iter().map(|mount| &mount.digest)).cloned().collect()
-}
-
-pub(crate) fn boot_id() -> Result<String> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    fs::read_to_string(path).map(|text| text.trim().to_owned()).doing("read", path)
 }

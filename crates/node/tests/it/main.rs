@@ -1,5 +1,12 @@
 //! The node as a process of its own, killed and started again, as root.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that can't go on ends"
+)]
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -24,6 +24,16 @@ pub(super) fn apply(config: &Config) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn guard(config: &Config) -> Result<()> {
+    let mut command = program::command("nft");
+    command.args(["list", "table", "inet", &config.instance.table()]);
+    if program::run(command, "", PROGRAM_TIMEOUT).is_ok() {
+        return iptables_insert(config);
+    }
+    tracing::warn!("the firewall table of this instance was gone; making it again");
+    apply(config)
+}
+
 pub(super) fn remove(config: &Config) -> Result<()> {
     let table = config.instance.table();
     let mut command = program::command("nft");

@@ -81,6 +81,12 @@ impl Network {
         dns::serve(SocketAddr::from((self.gateway, 53)), self.config.dns.clone(), tasks, cancel).await
     }
 
+    /// Puts back what another program has taken away: `nft flush ruleset` takes our table with it, and Docker, when it
+    /// starts, makes FORWARD drop.
+    pub(crate) fn guard(&self) -> Result<()> {
+        firewall::guard(&self.config)
+    }
+
     pub(crate) fn gateway(&self) -> Ipv4Addr {
         self.gateway
     }
