@@ -1,5 +1,6 @@
-//! A node by itself, for tests that kill it: `node DATA_DIR INSTANCE SUBNET SERVER_UID SUPERVISOR [remove]`; with
-//! `remove` it takes the instance away instead of serving it. The socket is `DATA_DIR/node.sock`, the exchange directory `DATA_DIR/exchange`.
+//! A node by itself, for tests that kill it: `node DATA_DIR INSTANCE SUBNET SERVER_UID SUPERVISOR [remove|weak]`.
+//! With `remove` it takes the instance away instead of serving it, with `weak` it takes a machine without limits.
+//! The socket is `DATA_DIR/node.sock`, the exchange directory `DATA_DIR/exchange`.
 
 use std::{fs, path::PathBuf};
 
@@ -27,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         exchange_dir: data_dir.join("exchange"),
         ca_bundle: None,
         disk_floor_bytes: 0,
-        allow_weak_isolation: false,
+        allow_weak_isolation: role.first().is_some_and(|role| role == "weak"),
         data_dir: data_dir.clone(),
     };
     if role.first().is_some_and(|role| role == "remove") {

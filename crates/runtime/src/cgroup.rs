@@ -40,15 +40,22 @@ enum Version {
 }
 
 impl Cgroups {
+    /// As found, with nothing made and nothing asked of the machine.
+    pub(crate) fn find(config: &Config) -> Result<Self> {
+        let table = fs::read_to_string("/proc/self/mountinfo").doing("read", "/proc/self/mountinfo")?;
+        let (version, roots, _) = hierarchies(&table);
+        Ok(Self { version, roots, parent: config.instance.cgroup() })
+    }
+
     pub(crate) fn open(config: &Config) -> Result<Self> {
         let table = fs::read_to_string("/proc/self/mountinfo").doing("read", "/proc/self/mountinfo")?;
-        let (version, roots, controllers) = hierarchies(&table);
+        let (_, _, controllers) = hierarchies(&table);
         let missing: Vec<_> = ["memory", "pids"].iter().filter(|name| !controllers.contains(name)).collect();
         if !missing.is_empty() && !config.allow_weak_isolation {
             let what = format!("the cgroup controllers {missing:?} are not available on this machine");
             return Err(HandError::Unfit(what));
         }
-        let cgroups = Self { version, roots, parent: config.instance.cgroup() };
+        let cgroups = Self::find(config)?;
         cgroups.make_parents()?;
         Ok(cgroups)
     }

@@ -90,7 +90,7 @@ pub(crate) fn open(config: Config, tasks: TaskTracker) -> Result<(Inner, Running
 /// Kills every dyno of the instance and takes away everything it has on this machine, but not its data directory.
 pub fn remove_instance(config: &Config) -> Result<()> {
     let paths = Paths::new(&config.data_dir);
-    let cgroups = Cgroups::open(config)?;
+    let cgroups = Cgroups::find(config)?;
     for id in cgroups.dynos() {
         cgroups.kill_all(id)?;
         cgroups.remove(id)?;

@@ -101,6 +101,7 @@ fn accepts(config: &Config) -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("FORWARD", words(format!("-i {bridge} -j ACCEPT"))),
         ("FORWARD", words(format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"))),
+        ("INPUT", words(format!("-i {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"))),
         ("INPUT", dns("udp")),
         ("INPUT", dns("tcp")),
     ]
