@@ -38,7 +38,7 @@ use crate::{
     pack,
     paths::Paths,
     plan::{PLAN_VERSION, Plan, layers_of},
-    rootfs::{self, Owners, Steps, Workshop},
+    rootfs::{self, Assembled, Owners, Steps, Workshop},
     stack::{Stack, Stacks},
     supervisor::{self, Launched},
     sys::ext4,
@@ -345,17 +345,24 @@ impl Inner {
             owners: &self.owners,
             gateway: self.network.gateway(),
         };
-        let (binds, network) = thread::scope(|scope| {
+        let (assembled, network) = thread::scope(|scope| {
             let network = scope.spawn(|| self.network.connect(entry.plan.place(), &dyno.netns()));
-            let binds = rootfs::assemble(&shop, spec, &entry.plan, stack, &mut steps);
-            (binds, network.join())
+            let assembled = rootfs::assemble(&shop, spec, &entry.plan, stack, &mut steps);
+            (assembled, network.join())
         });
         network.map_err(|_| io::Error::other("panicked")).doing("make", "the network")??;
         steps.done("rest of the network");
-        let order = self.order(entry, spec, binds?);
+        let Assembled { binds, disk } = assembled?;
+        let order = self.order(entry, spec, binds);
         let launched = supervisor::launch(&self.program, &order)?;
         steps.done("supervisor");
         tracing::info!(dyno.id = %spec.id, dyno.name = %spec.name, "made a dyno: {steps}");
+        self.tasks.spawn_blocking(move || {
+            if let Err(error) = disk.go_direct() {
+                // The file system of the image may not know direct I/O: more memory is used, nothing else.
+                tracing::debug!(%error, "a disk stays in the page cache twice");
+            }
+        });
         Ok(launched)
     }
 

@@ -16,7 +16,7 @@ use crate::{
     error::{Doing, HandError, Result},
     sys::{
         idmap::{Attributes, set_attributes},
-        loop_device,
+        loop_device::{self, LoopDevice},
     },
 };
 
@@ -37,16 +37,18 @@ pub(crate) fn mount_image(image: &Path, target: &Path) -> Result<()> {
 }
 
 fn mount_image_by_loop(image: &Path, target: &Path) -> Result<()> {
-    let device = loop_device::attach(image, true).doing("make a loop device for", image.display())?;
+    let device = loop_device::attach(image, true, true).doing("make a loop device for", image.display())?;
     let flags = PLAIN | MountFlags::RDONLY;
     mount(&device.path, target, "erofs", flags, None).doing("mount image", image.display())
 }
 
-/// A writable ext4 image. Its content does not outlive the machine, so nothing waits for the disk.
-pub(crate) fn mount_disk(image: &Path, target: &Path) -> Result<()> {
-    let device = loop_device::attach(image, false).doing("make a loop device for", image.display())?;
+/// A writable ext4 image. Its content does not outlive the machine, so nothing waits for the disk; neither does the
+/// mount itself: direct I/O, which would first wait until the fresh image is written, is for later.
+pub(crate) fn mount_disk(image: &Path, target: &Path) -> Result<LoopDevice> {
+    let device = loop_device::attach(image, false, false).doing("make a loop device for", image.display())?;
     let options = c"noinit_itable,nobarrier";
-    mount(&device.path, target, "ext4", PLAIN, options).doing("mount disk", image.display())
+    mount(&device.path, target, "ext4", PLAIN, options).doing("mount disk", image.display())?;
+    Ok(device)
 }
 
 pub(crate) fn mount_tmpfs(target: &Path, bytes: u64, inodes: u32, owner: u32) -> Result<()> {

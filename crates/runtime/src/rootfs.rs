@@ -31,7 +31,10 @@ use crate::{
     paths::{DynoPaths, Paths},
     plan::Plan,
     stack::Stack,
-    sys::idmap::{self, Attributes, IdRange},
+    sys::{
+        idmap::{self, Attributes, IdRange},
+        loop_device::LoopDevice,
+    },
 };
 
 const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -71,6 +74,12 @@ impl std::fmt::Display for Steps {
     }
 }
 
+pub(crate) struct Assembled {
+    pub(crate) binds: Vec<Bind>,
+    /// To be switched to direct I/O when there is time.
+    pub(crate) disk: LoopDevice,
+}
+
 /// Mounts everything and gives what the supervisor is to mount inside, in order.
 pub(crate) fn assemble(
     shop: &Workshop<'_>,
@@ -78,12 +87,12 @@ pub(crate) fn assemble(
     plan: &Plan,
     stack: &Stack,
     steps: &mut Steps,
-) -> Result<Vec<Bind>> {
+) -> Result<Assembled> {
     let dyno = shop.paths.dyno(spec.id);
     let template = disk::template(shop.paths, spec.limits.disk_bytes)?;
     disk::clone_template(&template, &dyno.disk_image())?;
     steps.done("clone disk");
-    mounts::mount_disk(&dyno.disk_image(), &dyno.disk())?;
+    let disk = mounts::mount_disk(&dyno.disk_image(), &dyno.disk())?;
     steps.done("mount disk");
     let stack_root = shop.images.root(&stack.key, &stack.image)?;
     let upper = Upper::make(&dyno, plan.uid_base)?;
@@ -95,7 +104,7 @@ pub(crate) fn assemble(
     let binds = binds.list;
     overlay(shop, spec, plan, &stack_root, &dyno)?;
     steps.done("overlay");
-    Ok(binds)
+    Ok(Assembled { binds, disk })
 }
 
 fn overlay(

@@ -130,3 +130,78 @@ impl Table {
         Ok(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: u32) -> Arc<Entry> {
+        let label = Label {
+            id: DynoId::random(),
+            generation: 1,
+            app: renga_model::AppId::random(),
+            kind: renga_model::DynoKind::Formation,
+            name: "web.1".parse().unwrap(),
+        };
+        let plan = Plan {
+            version: 1,
+            index,
+            address: [10, 0, 0, 1].into(),
+            port: Some(5000),
+            layers: Vec::new(),
+            stack: "stack-x".into(),
+            uid_base: 100_000,
+        };
+        Arc::new(Entry::new(label, plan))
+    }
+
+    fn config(subnet: &str) -> Config {
+        Config {
+            data_dir: "/d".into(),
+            instance: "t".parse().unwrap(),
+            subnet: subnet.parse().unwrap(),
+            uid_base: 100_000,
+            uid_count: 65_536,
+            server_uid: 0,
+            supervisor: "/s".into(),
+            builder: "/b".into(),
+            stacks: Vec::new(),
+            network_allow: Vec::new(),
+            dns: Vec::new(),
+            exchange_dir: "/e".into(),
+            ca_bundle: None,
+            disk_floor_bytes: 0,
+            allow_weak_isolation: false,
+        }
+    }
+
+    #[test]
+    fn numbers_are_reused_late_and_end_with_the_subnet() {
+        let config = config("10.0.0.0/29");
+        let mut table = Table::default();
+        let mut given = Vec::new();
+        while let Ok(index) = table.free_index(&config) {
+            table.insert(entry(index));
+            given.push(index);
+        }
+        assert_eq!(given, [2, 3, 4, 5, 6], "not the network, the bridge, or the broadcast address");
+        for index in [3, 5] {
+            let id = table.all().iter().find(|entry| entry.plan.index == index).unwrap().label.id;
+            table.remove(id);
+        }
+        assert_eq!(table.free_index(&config).unwrap(), 3);
+        assert_eq!(table.free_index(&config).unwrap(), 5);
+    }
+
+    #[test]
+    fn the_first_exit_counts_and_nothing_follows_it() {
+        let entry = entry(2);
+        let exit = |code| Exit { code, reason: renga_model::ExitReason::Exited, at: Timestamp::UNIX_EPOCH };
+        entry.set_ready();
+        assert_eq!(entry.report().phase, DynoPhase::Ready);
+        entry.set_exited(exit(3));
+        entry.set_exited(exit(4));
+        entry.set_ready();
+        assert_eq!(entry.report().phase, DynoPhase::Exited(exit(3)));
+    }
+}

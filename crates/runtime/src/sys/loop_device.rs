@@ -9,10 +9,11 @@ use std::{
 
 use rustix::{
     io::Errno,
-    ioctl::{Ioctl, IoctlOutput, Opcode, Setter, ioctl},
+    ioctl::{IntegerSetter, Ioctl, IoctlOutput, Opcode, Setter, ioctl},
 };
 
 const CONFIGURE: Opcode = 0x4C0A;
+const SET_DIRECT_IO: Opcode = 0x4C08;
 const GET_FREE: Opcode = 0x4C82;
 const FLAG_READ_ONLY: u32 = 1;
 const FLAG_AUTOCLEAR: u32 = 4;
@@ -21,23 +22,33 @@ const FLAG_DIRECT_IO: u32 = 16;
 const ATTEMPTS_MAX: usize = 64;
 
 /// A device with its image. Keep it until the file system is mounted: an unused device clears itself.
+#[derive(Debug)]
 pub(crate) struct LoopDevice {
-    _open: File,
+    open: File,
     pub(crate) path: PathBuf,
 }
 
-pub(crate) fn attach(image: &Path, read_only: bool) -> io::Result<LoopDevice> {
+impl LoopDevice {
+    /// From here on the page cache keeps the content once, not twice. Waits until what it holds has been written.
+    pub(crate) fn go_direct(&self) -> io::Result<()> {
+        // SAFETY: the argument of LOOP_SET_DIRECT_IO is a number, passed as such.
+        unsafe { ioctl(&self.open, IntegerSetter::<SET_DIRECT_IO>::new_usize(1)) }.map_err(io::Error::from)
+    }
+}
+
+/// With `direct`, reads and writes go past the page cache from the beginning, if the file system of the image can.
+pub(crate) fn attach(image: &Path, read_only: bool, direct: bool) -> io::Result<LoopDevice> {
     let backing = OpenOptions::new().read(true).write(!read_only).open(image)?;
     let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
     let mode = if read_only { FLAG_READ_ONLY } else { 0 } | FLAG_AUTOCLEAR;
-    let mut direct = FLAG_DIRECT_IO;
+    let mut direct = if direct { FLAG_DIRECT_IO } else { 0 };
     for _ in 0..ATTEMPTS_MAX {
         // SAFETY: LOOP_CTL_GET_FREE takes no argument and returns a number.
         let number = unsafe { ioctl(&control, GetFree) }?;
         let path = PathBuf::from(format!("/dev/loop{number}"));
         let device = OpenOptions::new().read(true).write(!read_only).open(&path)?;
         match configure(&device, &backing, mode | direct) {
-            Ok(()) => return Ok(LoopDevice { _open: device, path }),
+            Ok(()) => return Ok(LoopDevice { open: device, path }),
             Err(Errno::BUSY) => {}
             // The file system of the image has no direct I/O: the page cache keeps the content twice.
             Err(Errno::INVAL) if direct != 0 => direct = 0,
