@@ -5,4 +5,5 @@
 mod failure;
 mod port;
 mod push;
+mod submodule;
 mod world;

@@ -1,11 +1,9 @@
 //! The git port: what the engine asks for.
 
-use std::{collections::BTreeMap, path::Path};
-
 use renga_model::AppId;
 use renga_ports::{Git, GitError};
 
-use crate::world::{World, accepted};
+use crate::world::{World, accepted, unpacked};
 
 #[tokio::test]
 async fn repositories_are_made_once_and_removed_whole() {
@@ -82,24 +80,4 @@ async fn moving_a_branch_again_is_fine_and_clones_follow_it() {
     }
     client.ok(&["clone", "-q", &world.url(), "copy"]).await;
     assert_eq!(client.ok(&["-C", "copy", "branch", "--show-current"]).await, "master");
-}
-
-fn unpacked(tar: &Path) -> BTreeMap<String, Vec<u8>> {
-    let directory = tempfile::tempdir().unwrap();
-    let status =
-        std::process::Command::new("tar").arg("-xf").arg(tar).arg("-C").arg(directory.path()).status();
-    assert!(status.unwrap().success());
-    let mut files = BTreeMap::new();
-    let mut open = vec![directory.path().to_owned()];
-    while let Some(path) = open.pop() {
-        for entry in std::fs::read_dir(path).unwrap().flatten() {
-            if entry.path().is_dir() {
-                open.push(entry.path());
-                continue;
-            }
-            let name = entry.path().strip_prefix(directory.path()).unwrap().to_string_lossy().into_owned();
-            files.insert(name, std::fs::read(entry.path()).unwrap());
-        }
-    }
-    files
 }

@@ -1,7 +1,7 @@
 //! One git server on a free port, one app, and a gate that hands every call to the test.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     convert::Infallible,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -122,6 +122,11 @@ impl World {
 
     pub(crate) fn no_call(&self) -> bool {
         self.calls.try_lock().unwrap().try_recv().is_err()
+    }
+
+    pub(crate) fn face(&self) -> Face {
+        let (held, go) = (self.held.clone(), self.go.clone());
+        Face { held, go, store: self.store.clone(), app: self.app, account: self.account }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -319,4 +324,25 @@ pub(crate) fn processes(needle: &Path) -> Vec<(i32, String)> {
         }
     }
     found
+}
+
+/// The files of a tar, by their paths.
+pub(crate) fn unpacked(tar: &Path) -> BTreeMap<String, Vec<u8>> {
+    let directory = tempfile::tempdir().unwrap();
+    let status =
+        std::process::Command::new("tar").arg("-xf").arg(tar).arg("-C").arg(directory.path()).status();
+    assert!(status.unwrap().success());
+    let mut files = BTreeMap::new();
+    let mut open = vec![directory.path().to_owned()];
+    while let Some(path) = open.pop() {
+        for entry in std::fs::read_dir(path).unwrap().flatten() {
+            if entry.path().is_dir() {
+                open.push(entry.path());
+                continue;
+            }
+            let name = entry.path().strip_prefix(directory.path()).unwrap().to_string_lossy().into_owned();
+            files.insert(name, std::fs::read(entry.path()).unwrap());
+        }
+    }
+    files
 }

@@ -50,8 +50,7 @@ async fn all_lines_are_there_once(world: &World, app: AppId, dyno: DynoId, said:
     let store = world.open();
     store.follow_dyno(app, dyno, "web.1");
     drained(&store, dyno).await;
-    let directory = world.config().root.join(app.to_string());
-    let seen = all(&directory, &store, app).await;
+    let seen = all(&store, app).await;
     assert_eq!(seen.len(), said as usize);
     for (n, text) in seen.iter().enumerate() {
         assert_eq!(*text, format!("app[web.1]: {n}"));
@@ -59,7 +58,7 @@ async fn all_lines_are_there_once(world: &World, app: AppId, dyno: DynoId, said:
 }
 
 /// More than one session gives: page by page.
-async fn all(_: &Path, store: &LogStore, app: AppId) -> Vec<String> {
+async fn all(store: &LogStore, app: AppId) -> Vec<String> {
     let mut seen = Vec::new();
     let mut after = 0;
     loop {
@@ -94,7 +93,9 @@ async fn a_store_that_is_reopened_all_the_time_loses_and_doubles_nothing() {
     }
     stop.store(true, Ordering::Relaxed);
     let said = talker.join().unwrap();
-    println!("{said} lines, the store opened {opened} times");
+    let taken = all(&world.open(), app).await.len();
+    println!("{said} lines, the store opened {opened} times, {taken} taken by then");
+    assert!(taken > 1_000, "the closed stores did the work");
     all_lines_are_there_once(&world, app, dyno, said).await;
 }
 
@@ -122,7 +123,9 @@ async fn a_server_that_is_killed_all_the_time_loses_and_doubles_nothing() {
     }
     stop.store(true, Ordering::Relaxed);
     let said = talker.join().unwrap();
-    println!("{said} lines, the server killed {kills} times");
+    let taken = all(&world.open(), app).await.len();
+    println!("{said} lines, the server killed {kills} times, {taken} taken by then");
+    assert!(taken > 1_000, "the killed servers did the work");
     all_lines_are_there_once(&world, app, dyno, said).await;
 }
 
