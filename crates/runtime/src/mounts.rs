@@ -187,7 +187,15 @@ mod tests {
             assert_eq!(read.unwrap(), "content");
         }
         let shown = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("loop/backing_file")).ok();
-        let mut backing = fs::read_dir("/sys/block").unwrap().flatten().filter_map(shown);
-        assert!(!backing.any(|file| file.trim() == image.to_str().unwrap()), "the device is free again");
+        let busy = || {
+            let mut files = fs::read_dir("/sys/block").unwrap().flatten().filter_map(shown);
+            files.any(|file| file.trim() == image.to_str().unwrap())
+        };
+        // A mount that is detached ends when the last user is gone, which may be another process for a moment.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while busy() {
+            assert!(std::time::Instant::now() < deadline, "the device does not become free");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 }
