@@ -32,8 +32,8 @@ const ALLOWED: [(&str, &[&str]); 17] = [
 /// `node` serves the runtime port over a socket: the one place where a hand is held by name.
 const NODE: (&str, &[&str]) = ("node", &["runtime", "supervision", "ports", "model"]);
 const ROOT_OF_ALL: &str = "server";
-/// What tests may use besides.
-const FOR_TESTS: [&str; 3] = ["testkit", "ports", "model"];
+/// What tests may use besides: the real ledger, rather than a double of it.
+const FOR_TESTS: [&str; 4] = ["testkit", "store", "ports", "model"];
 
 pub(super) fn findings(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();

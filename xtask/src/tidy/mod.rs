@@ -7,7 +7,7 @@
 //! | `environment` | variables are read in the binaries only |
 //! | `shell` | no shell is started with a line made here |
 //! | `sql` | statements live in `store` |
-//! | `status` | HTTP status codes live in `error.rs` |
+//! | `status` | HTTP status codes live where answers are made |
 //! | `print`, `unsafe`, `todo`, `page`, `lints` | see [`words`] and [`manifests`] |
 //!
 //! What broke a rule before the rule was there is in `xtask/ratchet/RULE.txt`, one `key count` a line. A line that allows
