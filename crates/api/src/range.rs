@@ -107,9 +107,11 @@ fn admits(range: &Range, key: &(u64, String)) -> bool {
         |bound: &Bound| if bound.exclusive { *key > bound_key(bound) } else { *key >= bound_key(bound) };
     let before =
         |bound: &Bound| if bound.exclusive { *key < bound_key(bound) } else { *key <= bound_key(bound) };
-    let (low, high): (&dyn Fn(&Bound) -> bool, &dyn Fn(&Bound) -> bool) =
-        if range.descending { (&before, &after) } else { (&after, &before) };
-    range.first.as_ref().is_none_or(low) && range.last.as_ref().is_none_or(high)
+    let (low, high) = (range.first.as_ref(), range.last.as_ref());
+    match range.descending {
+        false => low.is_none_or(after) && high.is_none_or(before),
+        true => low.is_none_or(before) && high.is_none_or(after),
+    }
 }
 
 fn parse(header: &str) -> Result<Range, Problem> {

@@ -1,6 +1,6 @@
 //! Releases as users see them: listed, made from a slug, rolled back to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use renga_model::{
     Account, AccountId, App, AppId, Refusal, Release, ReleaseId, ReleaseStatus, Slug, SlugId, StackName,
@@ -143,10 +143,10 @@ fn views(read: &Read<'_>, releases: Vec<Release>, stacks: &[StackName]) -> Resul
     let mut slugs: BTreeMap<SlugId, bool> = BTreeMap::new();
     let mut views = Vec::with_capacity(releases.len());
     for release in releases {
-        if !users.contains_key(&release.user) {
-            users.insert(release.user, read.account_fetch(release.user)?);
-        }
-        let user = users[&release.user].clone();
+        let user = match users.entry(release.user) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(unknown) => unknown.insert(read.account_fetch(release.user)?).clone(),
+        };
         let runnable = match release.slug {
             Some(slug) => match slugs.get(&slug) {
                 Some(known) => *known,

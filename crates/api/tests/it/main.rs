@@ -1,0 +1,13 @@
+//! The API on its own boundary: real requests over a socket, a real ledger, simulated hands.
+
+mod apps;
+mod bodies;
+mod cli;
+mod conventions;
+mod git;
+mod harness;
+mod login;
+mod rendezvous;
+mod routes;
+mod shapes;
+mod streams;

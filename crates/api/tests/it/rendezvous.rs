@@ -1,0 +1,167 @@
+//! The rendezvous, spoken to byte by byte over TLS.
+
+use std::sync::Arc;
+
+use renga_api::{Rendezvous, serve_rendezvous};
+use renga_ports::{AttachInput, AttachOutput};
+use renga_testkit::AttachedEnd;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::harness::Platform;
+
+struct Meeting {
+    platform: Platform,
+    port: u16,
+    connector: TlsConnector,
+}
+
+impl Meeting {
+    fn start() -> Self {
+        let platform = Platform::start();
+        platform.app("demo-app");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = platform.run(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let rendezvous = Rendezvous {
+            engine: platform.engine.clone(),
+            acceptor: TlsAcceptor::from(Arc::new(server)),
+            tasks: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+        };
+        platform.tokio.spawn(serve_rendezvous(listener, rendezvous));
+        Self { platform, port, connector: TlsConnector::from(Arc::new(client)) }
+    }
+
+    /// A one-off dyno whose process is the test, and its secret.
+    fn one_off(&self, no_tty: bool) -> (AttachedEnd, String) {
+        let body = json!({ "command": "cat", "attach": true, "force_no_tty": no_tty });
+        let dyno = self.platform.post("/apps/demo-app/dynos", body).good();
+        let end = self.platform.runtime.offer(dyno["id"].as_str().unwrap().parse().unwrap());
+        let url = dyno["attach_url"].as_str().unwrap();
+        (end, url.rsplit('/').next().unwrap().to_owned())
+    }
+
+    async fn connect(&self, line: &str) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let mut stream = self.connector.connect(name, stream).await.unwrap();
+        stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        stream
+    }
+}
+
+/// One record: the server flushes after each.
+async fn record(stream: &mut TlsStream<TcpStream>) -> Vec<u8> {
+    let mut buffer = vec![0; 20_000];
+    let read = stream.read(&mut buffer).await.unwrap();
+    buffer.truncate(read);
+    buffer
+}
+
+#[test]
+fn bytes_go_both_ways_behind_the_greeting() {
+    let meeting = Meeting::start();
+    let (mut process, secret) = meeting.one_off(true);
+    meeting.platform.run(async {
+        let mut client = meeting.connect(&secret).await;
+        assert_eq!(record(&mut client).await, b"rendezvous\r\n");
+        client.write_all(b"hello\n").await.unwrap();
+        assert_eq!(process.input.recv().await, Some(AttachInput::Data("hello\n".into())));
+        // 0x04 in the middle is data, at the end it is the end.
+        client.write_all(b"a\x04b\n\x04").await.unwrap();
+        assert_eq!(process.input.recv().await, Some(AttachInput::Data("a\u{4}b\n".into())));
+        assert_eq!(process.input.recv().await, Some(AttachInput::Eof));
+        process.output.send(AttachOutput::Data("out\n".into())).await.unwrap();
+        assert_eq!(record(&mut client).await, b"out\n");
+        process.output.send(AttachOutput::Exit(0)).await.unwrap();
+        assert_eq!(record(&mut client).await, b"", "the end of the process ends the session");
+    });
+}
+
+#[test]
+fn the_exit_status_line_is_one_record() {
+    let meeting = Meeting::start();
+    let (process, secret) = meeting.one_off(true);
+    meeting.platform.run(async {
+        let mut client = meeting.connect(&secret).await;
+        record(&mut client).await;
+        let line = "\u{FFFF} heroku-command-exit-status: 7\n";
+        let whole = format!("some output\n{line}");
+        for piece in whole.as_bytes().chunks(5) {
+            process.output.send(AttachOutput::Data(piece.to_vec().into())).await.unwrap();
+        }
+        process.output.send(AttachOutput::Exit(7)).await.unwrap();
+        let mut records = Vec::new();
+        loop {
+            match record(&mut client).await {
+                end if end.is_empty() => break,
+                bytes => records.push(bytes),
+            }
+        }
+        assert_eq!(records.last().unwrap(), line.as_bytes());
+        assert_eq!(records.concat(), whole.as_bytes());
+    });
+}
+
+#[test]
+fn with_a_terminal_0x04_is_a_key_and_the_window_can_change() {
+    let meeting = Meeting::start();
+    let (mut process, secret) = meeting.one_off(false);
+    meeting.platform.run(async {
+        let mut client = meeting.connect(&secret).await;
+        record(&mut client).await;
+        client.write_all(b"\x04").await.unwrap();
+        assert_eq!(process.input.recv().await, Some(AttachInput::Data("\u{4}".into())));
+        let mut window = meeting.connect(&format!("{secret}/window")).await;
+        assert_eq!(record(&mut window).await, b"window\r\n");
+        window.write_all(b"132 40\n").await.unwrap();
+        assert_eq!(process.input.recv().await, Some(AttachInput::Resize { columns: 132, rows: 40 }));
+        drop(client);
+        assert_eq!(process.input.recv().await, None, "a client that goes away hangs up, window or not");
+    });
+    let app = meeting.platform.get("/apps/demo-app").good()["id"].as_str().unwrap().parse().unwrap();
+    let log = meeting.platform.logs.lines(app).join("\n");
+    assert!(log.contains("Client connection closed. Sending SIGHUP to all processes"), "{log}");
+}
+
+#[test]
+fn strangers_and_second_clients_are_turned_away() {
+    let meeting = Meeting::start();
+    let (process, secret) = meeting.one_off(true);
+    meeting.platform.run(async {
+        for wrong in ["", "nonsense", &"0".repeat(64), "x/window", &format!("{secret}/other")] {
+            let mut stranger = meeting.connect(wrong).await;
+            assert_eq!(stranger.read(&mut [0; 8]).await.unwrap_or(0), 0, "{wrong}");
+        }
+        let mut long = meeting.connect(&"x".repeat(2_000)).await;
+        assert_eq!(long.read(&mut [0; 8]).await.unwrap_or(0), 0);
+        let mut client = meeting.connect(&secret).await;
+        assert_eq!(record(&mut client).await, b"rendezvous\r\n");
+        let mut second = meeting.connect(&secret).await;
+        assert_eq!(second.read(&mut [0; 8]).await.unwrap_or(0), 0);
+        process.output.send(AttachOutput::Data("still here".into())).await.unwrap();
+        assert_eq!(record(&mut client).await, b"still here");
+    });
+}

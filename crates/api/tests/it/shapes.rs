@@ -1,0 +1,160 @@
+//! Every answer has every property that the published schema lists, of a type that it allows, and no other.
+
+use serde_json::{Value, json};
+
+use crate::harness::Platform;
+
+fn check(shape: &Value, value: &Value, path: &str, problems: &mut Vec<String>) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_u64() || number.is_i64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let types: Vec<&str> = shape["type"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let fits = types.is_empty() || types.contains(&kind) || kind == "integer" && types.contains(&"number");
+    if !fits {
+        problems.push(format!("{path} is {kind}, not {types:?}"));
+    }
+    if value.is_null() {
+        return;
+    }
+    if shape["enum"].as_array().is_some_and(|allowed| !allowed.contains(value)) {
+        problems.push(format!("{path} is {value}, which is not listed"));
+    }
+    match shape["format"].as_str() {
+        Some("uuid") if value.as_str().is_none_or(|text| text.parse::<uuid::Uuid>().is_err()) => {
+            problems.push(format!("{path} is no UUID: {value}"));
+        }
+        Some("date-time")
+            if value.as_str().is_none_or(|t| !t.ends_with('Z') || t.parse::<jiff::Timestamp>().is_err()) =>
+        {
+            problems.push(format!("{path} is no time: {value}"));
+        }
+        _ => {}
+    }
+    if let (Some(properties), Some(object)) = (shape["properties"].as_object(), value.as_object()) {
+        for (name, shape) in properties {
+            match object.get(name) {
+                Some(value) => check(shape, value, &format!("{path}.{name}"), problems),
+                None => problems.push(format!("{path}.{name} is missing")),
+            }
+        }
+        let unknown = object.keys().filter(|name| !properties.contains_key(*name));
+        problems.extend(unknown.map(|name| format!("{path}.{name} is not listed")));
+    }
+    if let (Some(shape), Some(items)) = (shape.get("items"), value.as_array()) {
+        items.iter().enumerate().for_each(|(n, item)| check(shape, item, &format!("{path}[{n}]"), problems));
+    }
+}
+
+fn full_platform() -> Platform {
+    let platform = Platform::start();
+    let app = platform.app("demo-app");
+    platform.deploy(app, &[("web", "serve"), ("worker", "work")]);
+    platform.patch("/apps/demo-app/config-vars", json!({ "A": "1" })).good();
+    platform
+        .put(
+            "/apps/demo-app/buildpack-installations",
+            json!({ "updates": [{ "buildpack": "heroku/python" }] }),
+        )
+        .good();
+    platform
+}
+
+#[test]
+fn lists_and_single_answers_have_the_published_shape() {
+    let platform = full_platform();
+    let dyno = platform.post("/apps/demo-app/dynos", json!({ "command": "bash", "attach": true })).good();
+    let release = platform.get("/apps/demo-app/releases/3").good();
+    let slug = release["slug"]["id"].as_str().unwrap();
+    let build = platform
+        .post(
+            "/apps/demo-app/builds",
+            json!({ "source_blob": { "url": "https://x/y.tgz", "version": "v1" } }),
+        )
+        .good();
+    let one = |resource: &'static str, path: String| (resource, platform.get(&path).good());
+    let mut answers = vec![
+        one("account", "/account".into()),
+        one("account-delinquency", "/account/delinquency".into()),
+        one("rate-limit", "/account/rate-limits".into()),
+        one("app", "/apps/demo-app".into()),
+        one("app-feature", "/apps/demo-app/features/preboot".into()),
+        one("build", format!("/apps/demo-app/builds/{}", build["id"].as_str().unwrap())),
+        one("domain", "/apps/demo-app/domains/demo-app.localhost".into()),
+        one("collaborator", "/apps/demo-app/collaborators/dev@example.com".into()),
+        one("dyno", format!("/apps/demo-app/dynos/{}", dyno["name"].as_str().unwrap())),
+        one("dyno-size", "/dyno-sizes/standard-1x".into()),
+        one("formation", "/apps/demo-app/formation/web".into()),
+        one("generation", "/generations/cedar".into()),
+        one("region", "/regions/us".into()),
+        one("slug", format!("/apps/demo-app/slugs/{slug}")),
+        one("stack", "/stacks/heroku-24".into()),
+        ("release", release.clone()),
+        ("dyno", dyno.clone()),
+        ("source", platform.post("/sources", json!({})).good()),
+        ("log-session", platform.post("/apps/demo-app/log-sessions", json!({})).good()),
+        (
+            "oauth-authorization",
+            platform.post("/oauth/authorizations", json!({ "scope": ["global"] })).good(),
+        ),
+    ];
+    for (resource, path) in [
+        ("app", "/apps"),
+        ("app", "/users/~/apps"),
+        ("release", "/apps/demo-app/releases"),
+        ("formation", "/apps/demo-app/formation"),
+        ("dyno", "/apps/demo-app/dynos"),
+        ("build", "/apps/demo-app/builds"),
+        ("domain", "/apps/demo-app/domains"),
+        ("collaborator", "/apps/demo-app/collaborators"),
+        ("app-feature", "/apps/demo-app/features"),
+        ("buildpack-installation", "/apps/demo-app/buildpack-installations"),
+        ("stack", "/apps/demo-app/available-stacks"),
+        ("dyno-size", "/apps/demo-app/available-dyno-sizes"),
+        ("region", "/regions"),
+        ("stack", "/stacks"),
+        ("generation", "/generations"),
+        ("oauth-authorization", "/oauth/authorizations"),
+    ] {
+        let list = platform.get(path).good();
+        let list = list.as_array().unwrap_or_else(|| panic!("{path} is no array")).clone();
+        assert!(!list.is_empty(), "{path} is empty");
+        answers.extend(list.into_iter().map(|item| (resource, item)));
+    }
+    let shapes: Value = serde_json::from_str(include_str!("../data/shapes.json")).unwrap();
+    let mut problems = Vec::new();
+    for (resource, answer) in &answers {
+        assert!(shapes[resource].is_object(), "no shape for {resource}");
+        check(&shapes[resource], answer, resource, &mut problems);
+    }
+    problems.dedup();
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn lists_that_clients_read_in_passing_are_empty_arrays() {
+    let platform = full_platform();
+    for path in [
+        "/teams",
+        "/pipelines",
+        "/spaces",
+        "/addons",
+        "/addon-attachments",
+        "/account/features",
+        "/account/keys",
+        "/oauth/clients",
+        "/oauth/sessions",
+        "/apps/demo-app/addons",
+        "/apps/demo-app/addon-attachments",
+        "/apps/demo-app/log-drains",
+        "/apps/demo-app/webhooks",
+        "/apps/demo-app/sni-endpoints",
+    ] {
+        assert_eq!(platform.get(path).good(), json!([]), "{path}");
+    }
+}

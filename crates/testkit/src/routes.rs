@@ -1,0 +1,28 @@
+//! A router that routes by whatever table it was given last.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use async_trait::async_trait;
+use renga_model::RouteTable;
+use renga_ports::{Published, RouteFeed, RouteFeedError};
+
+#[derive(Debug, Default)]
+pub struct SimRoutes(Mutex<RouteTable>);
+
+impl SimRoutes {
+    pub fn table(&self) -> RouteTable {
+        self.0.lock().expect("nothing panics while it holds this lock").clone()
+    }
+}
+
+#[async_trait]
+impl RouteFeed for SimRoutes {
+    async fn publish(&self, table: &RouteTable) -> Result<Published, RouteFeedError> {
+        let mut last = self.0.lock().expect("nothing panics while it holds this lock");
+        if table.generation < last.generation {
+            return Err(RouteFeedError::Stale { seen: last.generation });
+        }
+        *last = table.clone();
+        Ok(Published { generation: table.generation, in_flight: BTreeMap::new() })
+    }
+}
