@@ -115,7 +115,9 @@ impl Relay {
 
     fn complete(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.exchange.thread.pool.put(connection);
+            if !self.exchange.dyno_left() {
+                self.exchange.thread.pool.put(connection);
+            }
             self.exchange.finish();
         }
     }

@@ -191,6 +191,11 @@ impl Exchange {
         }
     }
 
+    /// Whether the dyno has left the table since it was chosen.
+    pub(crate) fn dyno_left(&self) -> bool {
+        self.place.dyno().is_none_or(|(counters, _)| counters.has_left())
+    }
+
     /// Lets go of the table. For what may last: a long answer, a byte pipe.
     pub(crate) fn stand_apart(&mut self) {
         if let Place::InTable { table, app, dyno } = &self.place {

@@ -191,14 +191,14 @@ impl Drop for Held<'_> {
 async fn connect(exchange: &mut Exchange, fresh: bool, may_repeat: bool) -> Result<(Connection, bool), Code> {
     let thread = exchange.thread.clone();
     let limits = &thread.shared.config.limits;
-    let (id, address) = exchange.dyno().map(|dyno| (dyno.id, dyno.address)).ok_or(Code::H99)?;
+    let peer = exchange.dyno().map(|dyno| (dyno.id, dyno.address)).ok_or(Code::H99)?;
     let idle_max = if may_repeat { None } else { Some(limits.pool_idle_unrepeatable) };
-    if !fresh && let Some(connection) = thread.pool.take(id, idle_max) {
+    if !fresh && let Some(connection) = thread.pool.take(peer, idle_max) {
         exchange.note_connected(Duration::ZERO);
         return Ok((connection, true));
     }
     let started = Instant::now();
-    let stream = match timeout(limits.connect_timeout, TcpStream::connect(address)).await {
+    let stream = match timeout(limits.connect_timeout, TcpStream::connect(peer.1)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             exchange.connect = Some(started.elapsed());
@@ -224,7 +224,7 @@ async fn connect(exchange: &mut Exchange, fresh: bool, may_repeat: bool) -> Resu
         }
     });
     exchange.note_connected(started.elapsed());
-    Ok((Connection { dyno: id, sender, wire, keep_alive: None }, false))
+    Ok((Connection { peer, sender, wire, keep_alive: None }, false))
 }
 
 /// The dyno's fault, or ours (no file descriptors, no ports)?

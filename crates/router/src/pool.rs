@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,9 +19,12 @@ use crate::{config::Limits, dyno_io::Wire, upload::RequestBody};
 
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Whom a connection leads to. The address is part of it, so that a table which moved a dyno is obeyed.
+pub(crate) type Peer = (DynoId, SocketAddr);
+
 /// A connection to a dyno, whether idle or in use.
 pub(crate) struct Connection {
-    pub(crate) dyno: DynoId,
+    pub(crate) peer: Peer,
     pub(crate) sender: SendRequest<RequestBody>,
     pub(crate) wire: Arc<Wire>,
     /// How long the dyno keeps it open while idle, if it said so.
@@ -42,7 +46,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Shelves {
-    by_dyno: HashMap<DynoId, Vec<Idle>>,
+    by_dyno: HashMap<Peer, Vec<Idle>>,
     total: usize,
 }
 
@@ -57,9 +61,9 @@ impl Pool {
     }
 
     /// A connection that can be written to now and was idle for at most `idle_max`.
-    pub(crate) fn take(&self, dyno: DynoId, idle_max: Option<Duration>) -> Option<Connection> {
+    pub(crate) fn take(&self, peer: Peer, idle_max: Option<Duration>) -> Option<Connection> {
         let shelves = &mut *self.idle.borrow_mut();
-        let shelf = shelves.by_dyno.get_mut(&dyno)?;
+        let shelf = shelves.by_dyno.get_mut(&peer)?;
         let now = Instant::now();
         let mut at = shelf.len();
         while at > 0 {
@@ -84,7 +88,7 @@ impl Pool {
         if connection.sender.is_closed() || shelves.total >= self.total_max {
             return;
         }
-        let shelf = shelves.by_dyno.entry(connection.dyno).or_default();
+        let shelf = shelves.by_dyno.entry(connection.peer).or_default();
         if shelf.len() >= self.per_dyno_max {
             return;
         }
@@ -99,18 +103,18 @@ impl Pool {
         self.retain(|_, idle| idle.until > now && !idle.connection.sender.is_closed());
     }
 
-    pub(crate) fn keep_only(&self, dynos: &HashSet<DynoId>) {
-        self.retain(|dyno, _| dynos.contains(dyno));
+    pub(crate) fn keep_only(&self, peers: &HashSet<Peer>) {
+        self.retain(|peer, _| peers.contains(peer));
     }
 
     pub(crate) fn clear(&self) {
         self.retain(|_, _| false);
     }
 
-    fn retain(&self, keep: impl Fn(&DynoId, &Idle) -> bool) {
+    fn retain(&self, keep: impl Fn(&Peer, &Idle) -> bool) {
         let shelves = &mut *self.idle.borrow_mut();
-        shelves.by_dyno.retain(|dyno, shelf| {
-            shelf.retain(|idle| keep(dyno, idle));
+        shelves.by_dyno.retain(|peer, shelf| {
+            shelf.retain(|idle| keep(peer, idle));
             !shelf.is_empty()
         });
         shelves.total = shelves.by_dyno.values().map(Vec::len).sum();

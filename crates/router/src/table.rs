@@ -19,7 +19,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -85,6 +85,8 @@ pub(crate) struct DynoCounters {
     in_flight: Box<[Padded<AtomicU32>]>,
     /// Milliseconds since the tables were made.
     quarantined_until_ms: AtomicU64,
+    /// No longer in the table: its connections are not kept.
+    left: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -203,6 +205,9 @@ impl Counters {
         let dynos: std::collections::HashSet<DynoId> =
             table.apps.iter().flat_map(|app| app.dynos.iter().map(|dyno| dyno.id)).collect();
         self.apps.retain(|id, app| apps.contains(id) || app.in_flight.0.load(Ordering::SeqCst) > 0);
+        for (id, dyno) in &self.dynos {
+            dyno.left.store(!dynos.contains(id), Ordering::Relaxed);
+        }
         self.dynos.retain(|id, dyno| dynos.contains(id) || dyno.in_flight() > 0);
     }
 }
@@ -231,6 +236,7 @@ impl DynoCounters {
         Self {
             in_flight: (0..threads).map(|_| Padded::default()).collect(),
             quarantined_until_ms: AtomicU64::new(0),
+            left: AtomicBool::new(false),
         }
     }
 
@@ -244,6 +250,10 @@ impl DynoCounters {
 
     fn in_flight(&self) -> u32 {
         self.in_flight.iter().map(|count| count.0.load(Ordering::SeqCst)).sum()
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     pub(crate) fn quarantined(&self, now_ms: u64) -> bool {

@@ -102,8 +102,8 @@ impl Thread {
             let changed = tokio::time::timeout(crate::pool::SWEEP_INTERVAL, changes.changed()).await;
             let table = self.table();
             if changed.is_ok() {
-                let dynos = table.apps.iter().flat_map(|app| app.dynos.iter().map(|dyno| dyno.id));
-                self.pool.keep_only(&dynos.collect());
+                let dynos = table.apps.iter().flat_map(|app| &app.dynos);
+                self.pool.keep_only(&dynos.map(|dyno| (dyno.id, dyno.address)).collect());
             }
             self.pool.sweep();
         }

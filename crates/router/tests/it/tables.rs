@@ -1,0 +1,114 @@
+//! What the server tells the router, and what the router remembers.
+
+use std::{os::unix::fs::PermissionsExt, sync::Arc, time::Instant};
+
+use renga_model::{RouteTable, WebState};
+use renga_ports::{RouteFeed, RouteFeedError};
+use renga_router::UnixRouteFeed;
+
+use crate::rig::{Backend, DEADLINE, Rig, app, config, dyno, short_limits};
+
+#[tokio::test]
+async fn older_tables_are_refused() {
+    let rig = Rig::start().await;
+    let table = |generation| RouteTable { generation, apps: vec![app(WebState::NoWeb, vec![])] };
+    assert_eq!(rig.feed.publish(&table(7)).await.unwrap().generation, 7);
+    assert_eq!(rig.feed.publish(&table(7)).await.unwrap().generation, 7);
+    // Another server, which knows less.
+    let other = UnixRouteFeed::new(rig.directory.path().join("control.sock"));
+    assert!(matches!(other.publish(&table(6)).await, Err(RouteFeedError::Stale { seen: 7 })));
+    assert_eq!(other.publish(&table(8)).await.unwrap().generation, 8);
+    // The first one asks for what it thinks is current.
+    assert!(matches!(rig.feed.publish(&table(7)).await, Err(RouteFeedError::Stale { seen: 8 })));
+}
+
+#[tokio::test]
+async fn requests_of_a_dyno_that_left_are_counted_until_they_end() {
+    let mut limits = short_limits();
+    limits.first_byte_timeout = DEADLINE;
+    let mut rig = Rig::with(limits).await;
+    let (say, told) = tokio::sync::watch::channel(false);
+    let (seen, mut saw) = tokio::sync::mpsc::unbounded_channel();
+    let old = Backend::start(move |mut client| {
+        let (mut told, seen) = (told.clone(), seen.clone());
+        async move {
+            client.head().await;
+            seen.send(()).unwrap();
+            told.wait_for(|told| *told).await.unwrap();
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold").await;
+            client.rest().await;
+            seen.send(()).unwrap();
+        }
+    })
+    .await;
+    let new = Backend::mirror().await;
+    let before = dyno(1, old.address);
+    rig.publish(app(WebState::Up, vec![before.clone()])).await;
+    let mut client = rig.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
+    saw.recv().await.unwrap();
+    let published = rig.publish(app(WebState::Up, vec![dyno(2, new.address)])).await;
+    assert_eq!(published.in_flight.get(&before.id), Some(&1));
+    assert_eq!(rig.get("/").await.status, 200);
+    assert!(rig.line().await.contains(" dyno=web.2 "));
+    say.send(true).unwrap();
+    assert_eq!(client.reply().await.body, "old");
+    assert_eq!(rig.feed_in_flight().await, 0);
+    // The idle connection to the dyno that left is let go too, so that it can stop cleanly.
+    saw.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_router_that_starts_alone_goes_on_with_its_last_table() {
+    let (mut rig, backend) = (Rig::start().await, Backend::mirror().await);
+    rig.serve(&[backend.address]).await;
+    rig.serve(&[backend.address]).await;
+    let file = rig.directory.path().join("table.json");
+    let end = Instant::now() + DEADLINE;
+    while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"generation\":2")) {
+        assert!(Instant::now() < end, "the table was not written");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let directory = rig.directory.clone();
+    rig.stop().await;
+
+    let mut again = Rig::from(directory.clone(), config(&directory, short_limits())).await;
+    assert_eq!(again.get("/").await.status, 200);
+    assert!(again.line().await.contains(" dyno=web.1 "));
+    let older = RouteTable { generation: 1, apps: vec![] };
+    assert!(matches!(again.feed.publish(&older).await, Err(RouteFeedError::Stale { seen: 2 })));
+}
+
+#[tokio::test]
+async fn a_feed_outlives_the_router_and_publishes_again_what_it_lost() {
+    let (mut rig, backend) = (Rig::start().await, Backend::mirror().await);
+    rig.serve(&[backend.address]).await;
+    let table = RouteTable { generation: 1, apps: vec![app(WebState::Up, vec![dyno(1, backend.address)])] };
+    let feed = UnixRouteFeed::new(rig.directory.path().join("control.sock"));
+    feed.publish(&table).await.unwrap();
+    let directory = rig.directory.clone();
+    rig.stop().await;
+    assert!(matches!(feed.publish(&table).await, Err(RouteFeedError::Away(_))));
+    std::fs::remove_file(directory.path().join("table.json")).unwrap();
+    let again = Rig::from(directory.clone(), config(&directory, short_limits())).await;
+    assert_eq!(again.get("/").await.status, 404);
+    assert_eq!(feed.publish(&table).await.unwrap().generation, 1);
+    assert_eq!(again.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn only_the_group_may_connect() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let mode =
+        |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o7777;
+    let rig = Rig::from(directory.clone(), config(&directory, short_limits())).await;
+    assert_eq!((mode("control.sock"), mode("log")), (0o600, 0o700));
+    rig.stop().await;
+    let mut shared = config(&directory, short_limits());
+    // Our own group: the one that every uid may give to its files.
+    let own = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(directory.path()).unwrap());
+    shared.control_gid = Some(own);
+    let rig = Rig::from(directory.clone(), shared).await;
+    assert_eq!((mode("control.sock"), mode("log")), (0o660, 0o2750));
+    rig.stop().await;
+}
