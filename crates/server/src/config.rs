@@ -1,0 +1,242 @@
+//! The configuration: as typed ([`Typed`]: file and flags), then once as meant ([`Config`]). All mistakes are reported
+//! together. This is the only place of the binary that reads the environment.
+
+mod typed;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use renga_model::StackName;
+pub(crate) use typed::{ConfigArgs, Typed};
+
+/// What the processes run by.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) domain: String,
+    pub(crate) api: SocketAddr,
+    pub(crate) api_tls: SocketAddr,
+    pub(crate) router: SocketAddr,
+    pub(crate) router_tls: SocketAddr,
+    pub(crate) rendezvous: SocketAddr,
+    /// The name or address under which others reach this machine; `localhost` unless told.
+    pub(crate) public_host: String,
+    pub(crate) admin_email: String,
+    pub(crate) admin_password_file: Option<PathBuf>,
+    pub(crate) default_stack: StackName,
+    pub(crate) stacks: Vec<(StackName, PathBuf)>,
+    pub(crate) network_allow: Vec<String>,
+    pub(crate) dns: Vec<SocketAddr>,
+    pub(crate) ca_bundle: Option<PathBuf>,
+    pub(crate) build_env: BTreeMap<String, String>,
+    pub(crate) allow_weak_isolation: bool,
+    pub(crate) builds_max: usize,
+    pub(crate) build_memory_bytes: u64,
+    pub(crate) build_disk_bytes: u64,
+    pub(crate) dyno_disk_bytes: u64,
+    pub(crate) disk_budget_bytes: u64,
+    pub(crate) disk_floor_bytes: u64,
+    pub(crate) releases_kept: usize,
+}
+
+/// Where the stack images of this machine are, unless the configuration says otherwise.
+const STACK_CACHE: &str = "/var/cache/renga/stacks";
+/// Resolvers that every machine has in one place.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+const MIB: u64 = 1024 * 1024;
+
+impl Config {
+    /// From flags, the environment and the configuration file; `Err` lists every mistake.
+    pub(crate) fn read(args: &ConfigArgs) -> Result<Self, Vec<String>> {
+        let path = args.config.clone().or_else(|| env_path("RENGA_CONFIG"));
+        let mut typed = match path.or_else(default_file) {
+            Some(path) => Typed::from_file(&path).map_err(|mistake| vec![mistake])?,
+            None => Typed::default(),
+        };
+        typed.overlay(args);
+        if typed.data_dir.is_none() {
+            typed.data_dir = env_path("RENGA_DATA_DIR");
+        }
+        typed.finish()
+    }
+}
+
+fn env_path(name: &str) -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the binary's config.rs")]
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The whole environment, for the commands of `cli`, which read no environment themselves.
+pub(crate) fn user_environment() -> renga_cli::Environment {
+    renga_cli::Environment { vars: std::env::vars().collect() }
+}
+
+/// What the environment says of the site; the configuration file wins. Builds get it, and `bin/demo` needs no file.
+pub(crate) fn site_environment() -> BTreeMap<String, String> {
+    const PASSED: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
+    #[expect(clippy::disallowed_methods, reason = "this is the binary's config.rs")]
+    let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    PASSED.into_iter().filter_map(|name| Some((name.to_owned(), value(name)?))).collect()
+}
+
+/// The file that a site's private CA is usually named by.
+pub(crate) fn site_ca_bundle() -> Option<PathBuf> {
+    env_path("SSL_CERT_FILE").filter(|path| path.is_file())
+}
+
+fn default_file() -> Option<PathBuf> {
+    let path = PathBuf::from("/etc/renga/renga.toml");
+    path.exists().then_some(path)
+}
+
+impl Typed {
+    /// As meant. Every key is looked at, whatever the others hold.
+    pub(crate) fn finish(self) -> Result<Config, Vec<String>> {
+        let mut mistakes = Vec::new();
+        let mut address = |key: &str, typed: &Option<String>, default: &str| {
+            let text = typed.as_deref().unwrap_or(default);
+            parse_address(text).unwrap_or_else(|why| {
+                mistakes.push(format!("{key} = \"{text}\": {why}"));
+                SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+            })
+        };
+        let api = address("api", &self.api, "127.0.0.1:4000");
+        let api_tls = address("api_tls", &self.api_tls, "127.0.0.1:4443");
+        let router = address("router", &self.router, "127.0.0.1:8080");
+        let router_tls = address("router_tls", &self.router_tls, "127.0.0.1:8443");
+        let rendezvous = address("rendezvous", &self.rendezvous, "127.0.0.1:4001");
+        let domain = self.domain.unwrap_or_else(|| "localhost".into());
+        if !is_domain(&domain) {
+            mistakes.push(format!("domain = \"{domain}\": must be a host name such as apps.example.com"));
+        }
+        let default_stack = parse_stack(self.stack.as_deref().unwrap_or("heroku-24"), &mut mistakes);
+        let stacks = self.stacks.iter().map(|(name, image)| (parse_stack(name, &mut mistakes), image.clone()));
+        let mut stacks: Vec<_> = stacks.collect();
+        if !stacks.iter().any(|(name, _)| name.as_str() == "heroku-24") {
+            stacks.push((parse_stack("heroku-24", &mut mistakes), PathBuf::from(STACK_CACHE).join("heroku-24.erofs")));
+        }
+        let known = default_stack.as_str() == "host" || stacks.iter().any(|(name, _)| *name == default_stack);
+        if !known {
+            mistakes.push(format!("stack = \"{default_stack}\": no such stack is configured under [stacks]"));
+        }
+        for cidr in self.network.allow.iter().filter(|cidr| !is_cidr(cidr)) {
+            mistakes.push(format!("network.allow: \"{cidr}\" is not an IPv4 range such as 10.1.0.0/16"));
+        }
+        let dns = parse_dns(&self.site.dns, &mut mistakes);
+        let mut build_env = site_environment();
+        build_env.extend(self.site.build_env);
+        let ca_bundle = self.site.ca_bundle.or_else(site_ca_bundle);
+        if let Some(missing) = ca_bundle.as_ref().filter(|path| !path.is_file()) {
+            mistakes.push(format!("site.ca_bundle = \"{}\": there is no such file", missing.display()));
+        }
+        if self.builds.max == Some(0) {
+            mistakes.push("builds.max = 0: nothing could ever be deployed; use at least 1".into());
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        Ok(Config {
+            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/renga")),
+            public_host: self.public_host.unwrap_or_else(|| "localhost".into()),
+            admin_email: self.admin_email.unwrap_or_else(|| "admin@localhost".into()),
+            admin_password_file: self.admin_password_file,
+            network_allow: self.network.allow,
+            allow_weak_isolation: self.allow_weak_isolation,
+            builds_max: self.builds.max.unwrap_or(2),
+            build_memory_bytes: self.builds.memory_mib.unwrap_or(2560) * MIB,
+            build_disk_bytes: self.builds.disk_mib.unwrap_or(8 * 1024) * MIB,
+            dyno_disk_bytes: self.dynos.disk_mib.unwrap_or(2 * 1024) * MIB,
+            disk_budget_bytes: self.disk.budget_mib.unwrap_or(20 * 1024) * MIB,
+            disk_floor_bytes: self.disk.floor_mib.unwrap_or(1024) * MIB,
+            releases_kept: self.disk.releases_kept.unwrap_or(10),
+            domain,
+            api,
+            api_tls,
+            router,
+            router_tls,
+            rendezvous,
+            default_stack,
+            stacks,
+            dns,
+            ca_bundle,
+            build_env,
+        })
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let (host, port) = text.rsplit_once(':').ok_or("must be HOST:PORT, for example 127.0.0.1:4000")?;
+    let port = port.parse().map_err(|_| "the port must be a number from 0 (any free one) to 65535")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host: IpAddr = match host {
+        "localhost" => Ipv4Addr::LOCALHOST.into(),
+        "*" => Ipv4Addr::UNSPECIFIED.into(),
+        host => host.parse().map_err(|_| "the host must be an IP address, localhost or *")?,
+    };
+    Ok(SocketAddr::new(host, port))
+}
+
+fn parse_stack(name: &str, mistakes: &mut Vec<String>) -> StackName {
+    name.parse().unwrap_or_else(|why| {
+        mistakes.push(format!("stack name \"{name}\": {why}"));
+        "host".parse().expect("a legal stack name")
+    })
+}
+
+fn parse_dns(typed: &[String], mistakes: &mut Vec<String>) -> Vec<SocketAddr> {
+    let parsed = |text: &String| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)).map_err(|_| text.clone());
+    if typed.is_empty() {
+        return resolvers(Path::new(RESOLV_CONF));
+    }
+    let (good, bad): (Vec<_>, Vec<_>) = typed.iter().map(parsed).partition(Result::is_ok);
+    mistakes.extend(bad.into_iter().filter_map(Result::err).map(|t| format!("site.dns: \"{t}\" is not an IP address")));
+    good.into_iter().filter_map(Result::ok).collect()
+}
+
+fn resolvers(file: &Path) -> Vec<SocketAddr> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    servers.filter_map(|ip| Some(SocketAddr::new(ip.trim().parse().ok()?, 53))).collect()
+}
+
+fn is_domain(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    text.len() <= 200 && text.split('.').all(label)
+}
+
+fn is_cidr(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
+    address.parse::<Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_mistakes_are_told_together() {
+        let typed: Typed = toml::from_str(
+            "api = \"nowhere\"\nrouter = \"127.0.0.1:99999\"\ndomain = \"a b\"\n[network]\nallow = [\"10.0.0.0/33\"]\n[builds]\nmax = 0\n",
+        )
+        .unwrap();
+        let mistakes = typed.finish().unwrap_err();
+        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+    }
+
+    #[test]
+    fn unknown_keys_fail() {
+        assert!(toml::from_str::<Typed>("prot = 1").is_err());
+    }
+
+    #[test]
+    fn addresses_are_hosts_with_ports() {
+        for (text, meant) in [("localhost:0", "127.0.0.1:0"), ("*:80", "0.0.0.0:80"), ("[::]:443", "[::]:443")] {
+            assert_eq!(parse_address(text).unwrap().to_string(), meant);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `renga`: the server in its roles, and the command line. This crate joins the rooms: configuration, composition,
+//! roles and signals, and nothing that decides.
+//!
+//! ```text
+//! renga up ──┬── renga node     root; mounts, cgroups, networks, supervisors; one Unix socket, no network
+//!            ├── renga server   own user; API, git, engine, logs, rendezvous
+//!            └── renga router   own user; traffic and its table
+//! ```
+
+mod authority;
+mod bundle;
+mod config;
+mod endpoints;
+mod first_start;
+mod git_face;
+mod install;
+mod instance;
+mod layout;
+mod listen;
+mod roles;
+mod trace;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use crate::{config::Config, roles::RoleArgs};
+
+/// The Heroku you own: git push, buildpacks, slugs, releases, dynos, router and logs from one program.
+#[derive(Debug, Parser)]
+#[command(name = "renga", version, about, max_term_width = 110, disable_help_subcommand = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Start the platform: node, server and router
+    Up(RoleArgs),
+    /// One role: API, git, engine and logs
+    Server(RoleArgs),
+    /// One role: runs dynos (root)
+    Node(RoleArgs),
+    /// One role: HTTP traffic
+    Router(RoleArgs),
+    /// Write systemd units that start the platform at boot
+    Install(install::InstallArgs),
+    /// End all dynos of an instance and remove it with everything it holds (root)
+    Uninstall(UninstallArgs),
+    #[command(flatten)]
+    User(renga_cli::Command),
+}
+
+#[derive(Debug, clap::Args)]
+struct UninstallArgs {
+    #[command(flatten)]
+    config: config::ConfigArgs,
+    /// Without this nothing is removed
+    #[arg(long)]
+    yes: bool,
+}
+
+/// A command line or configuration that can't be meant (sysexits.h, EX_USAGE).
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    // Git starts us by this name as its hook.
+    let name = std::env::args_os().next().unwrap_or_default();
+    if std::path::Path::new(&name).file_name().is_some_and(|name| name == renga_git::HOOK_NAME) {
+        return renga_git::proc_receive_main();
+    }
+    match Args::parse().command {
+        Command::Up(args) => role("up", &args),
+        Command::Server(args) => role("server", &args),
+        Command::Node(args) => role("node", &args),
+        Command::Router(args) => role("router", &args),
+        Command::Install(args) => match Config::read(&args.config) {
+            Ok(config) => told(install::run(&args, &config)),
+            Err(mistakes) => usage(&mistakes),
+        },
+        Command::Uninstall(args) => match Config::read(&args.config) {
+            Ok(config) => told(uninstall(&config, args.yes)),
+            Err(mistakes) => usage(&mistakes),
+        },
+        Command::User(command) => renga_cli::run(command, &config::user_environment()),
+    }
+}
+
+fn uninstall(config: &Config, yes: bool) -> Result<String> {
+    let data_dir = config.data_dir.display();
+    if !yes {
+        anyhow::bail!("this ends every dyno and removes all apps in {data_dir}; stop the platform, then say it with --yes");
+    }
+    roles::node::uninstall(config)?;
+    Ok(format!("Removed {data_dir} and everything that it had on this machine.\n"))
+}
+
+fn role(name: &str, args: &RoleArgs) -> ExitCode {
+    let config = match Config::read(&args.config) {
+        Ok(config) => config,
+        Err(mistakes) => return usage(&mistakes),
+    };
+    if args.check {
+        return told(Ok("The configuration is good.\n".into()));
+    }
+    trace::start(args.verbose);
+    if args.end_with_parent {
+        let with_parent = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+        if let Err(refused) = with_parent {
+            tracing::warn!("could not bind our life to our parent's: {refused}");
+        }
+    }
+    match start(name, &config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            tracing::error!("renga {name}: {failed:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(name: &str, config: &Config) -> Result<()> {
+    let mut runtime = match name {
+        // These two mostly wait; the server and the node have work for every core.
+        "up" | "router" => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().thread_name(format!("renga-{name}")).build()?;
+    runtime.block_on(async {
+        match name {
+            "up" => roles::up::run(config, &flags_after_role()).await,
+            "server" => roles::server::run(config).await,
+            "node" => roles::node::run(config).await,
+            _ => roles::router::run(config).await,
+        }
+    })
+    .with_context(|| format!("data directory {}", config.data_dir.display()))
+}
+
+/// What `renga up` was called with, for its children: they read the same configuration.
+fn flags_after_role() -> Vec<String> {
+    std::env::args().skip(2).collect()
+}
+
+fn usage(mistakes: &[String]) -> ExitCode {
+    say(&format!("The configuration has {} mistake(s); nothing was started.\n", mistakes.len()));
+    mistakes.iter().for_each(|mistake| say(&format!("  - {mistake}\n")));
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn told(result: Result<String>) -> ExitCode {
+    use std::io::Write as _;
+    match result {
+        Ok(text) => {
+            // A closed pipe (`| head`) is no failure of ours.
+            drop(std::io::stdout().write_all(text.as_bytes()));
+            ExitCode::SUCCESS
+        }
+        Err(failed) => {
+            say(&format!("renga: {failed:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(text: &str) {
+    use std::io::Write as _;
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}

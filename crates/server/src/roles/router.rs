@@ -1,0 +1,43 @@
+//! `renga router`: traffic, by the table that the server publishes. It holds no key of the platform: certificates are
+//! asked for, one name at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use renga_ports::SystemClock;
+use renga_router::{Addresses, Config as RouterConfig, Limits};
+
+use crate::{config::Config, instance::Instance, layout::Layout};
+
+/// Less than what `renga up` and systemd allow for a stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+
+pub(crate) async fn run(config: &Config) -> Result<()> {
+    let stop = super::stop_signal()?;
+    let instance = Instance::load(&config.data_dir)?;
+    let layout = Layout::new(&config.data_dir);
+    let router = RouterConfig {
+        http: config.router,
+        tls: config.router_tls,
+        directory: layout.router(),
+        certificates: layout.certificates_socket(),
+        control_gid: Some(instance.group()),
+        domain: config.domain.clone(),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        drain_timeout: DRAIN_TIMEOUT,
+        clock: Arc::new(SystemClock),
+        limits: Limits::default(),
+    };
+    let file = layout.router_addresses();
+    std::fs::remove_file(&file).ok();
+    renga_router::run(router, stop, |Addresses { http, tls }| {
+        tracing::info!("router at {http} and {tls}");
+        let fresh = file.with_extension("json.new");
+        let text = serde_json::json!({ "http": http, "tls": tls }).to_string();
+        if let Err(failed) = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &file)) {
+            tracing::error!("could not write {}: {failed}", file.display());
+        }
+    })
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+"""Runs end-to-end tests: `python3 tests/e2e [NAME ...]`. Each module `test_*.py` has functions `test_*(platform)`.
+
+The closing line is `N passed, N failed`; the exit code says whether any failed.
+"""
+
+import importlib
+import pathlib
+import sys
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+
+def tests(wanted):
+    for path in sorted(HERE.glob("test_*.py")):
+        module = importlib.import_module(path.stem)
+        for name, function in vars(module).items():
+            label = f"{path.stem[5:]}::{name[5:]}"
+            if name.startswith("test_") and callable(function) and (not wanted or any(w in label for w in wanted)):
+                yield label, function
+
+
+def main():
+    passed, failed = 0, []
+    for label, function in tests(sys.argv[1:]):
+        started = time.monotonic()
+        print(f"{label} ...", flush=True)
+        try:
+            function()
+            passed += 1
+            print(f"{label} ok ({time.monotonic() - started:.1f} s)", flush=True)
+        except Exception:
+            failed.append(label)
+            traceback.print_exc()
+            print(f"{label} FAILED ({time.monotonic() - started:.1f} s)", flush=True)
+    for label in failed:
+        print(f"failed: {label}")
+    print(f"{passed} passed, {len(failed)} failed")
+    return 1 if failed or not passed else 0
+
+
+sys.exit(main())

@@ -1,0 +1,258 @@
+"""A whole platform for one test: its own data directory, free ports, ended and cleared away whatever happens.
+
+The processes are the real ones (`renga up` with node, server, router), the clients too (git, the official CLI, curl).
+"""
+
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import shlex
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RENGA = pathlib.Path(os.environ.get("RENGA_BIN", ROOT / "target" / "release" / "renga"))
+HEROKU = os.environ.get("HEROKU_BIN", "heroku")
+
+
+class Failed(AssertionError):
+    """A check that did not hold, with what was seen."""
+
+
+def wait_for(what, seconds, look, every=0.05):
+    """Looks until `look()` gives something true, and returns it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise Failed(f"waited {seconds} s for {what}")
+        time.sleep(every)
+
+
+class Result:
+    def __init__(self, args, code, out, err):
+        self.args, self.code, self.out, self.err = args, code, out, err
+        self.text = out + err
+
+    def says(self, *patterns):
+        for pattern in patterns:
+            if not re.search(pattern, self.text, re.M):
+                raise Failed(f"{shlex.join(self.args)}: nothing like {pattern!r} in\n{self.text}")
+        return self
+
+    def ends(self, code=0):
+        if self.code != code:
+            raise Failed(f"{shlex.join(self.args)} ended with {self.code}, not {code}:\n{self.text}")
+        return self
+
+
+class Platform:
+    def __init__(self, *flags):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="renga-e2e-"))
+        # Dynos reach their folders through this one.
+        self.home.chmod(0o711)
+        self.data = self.home / "data"
+        self.user_home = self.home / "user"
+        self.user_home.mkdir()
+        self.flags = list(flags)
+        self.process = None
+
+    # === life ===
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self.clear()
+
+    def start(self):
+        ports = [arg for name in ("api", "api-tls", "router", "router-tls", "rendezvous") for arg in (f"--{name}", "127.0.0.1:0")]
+        self.log = open(self.home / "renga.log", "ab")
+        self.process = subprocess.Popen(
+            [RENGA, "up", "--data-dir", self.data, *ports, *self.flags], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL
+        )
+        self.endpoints = wait_for("endpoints.json", 30, self._read_endpoints)
+        return self
+
+    def _read_endpoints(self):
+        if self.process.poll() is not None:
+            raise Failed(f"renga up ended with {self.process.returncode}:\n{self.operator_log()}")
+        try:
+            return json.loads((self.data / "endpoints.json").read_text())
+        except (OSError, ValueError):
+            return None
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                return self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise Failed("renga up did not end within 30 s of SIGTERM") from None
+        return None
+
+    def clear(self):
+        """Ends what outlives the platform on purpose (dynos) and frees mounts, networks and cgroups."""
+        subprocess.run([RENGA, "uninstall", "--yes", "--data-dir", self.data], check=False, capture_output=True)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def operator_log(self):
+        return (self.home / "renga.log").read_text(errors="replace")
+
+    def role_pids(self):
+        """Role name to pid, of this platform's processes."""
+        pids = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if len(words) > 2 and words[0].endswith(b"renga") and os.fsencode(self.data) in words:
+                pids[words[1].decode()] = int(entry.name)
+        return pids
+
+    # === clients ===
+
+    def env(self, token=True):
+        command = [RENGA, "env", "--data-dir", self.data] + ([] if token else ["--no-token"])
+        text = subprocess.run(command, check=True, capture_output=True, text=True, env=self._bare_env()).stdout
+        env = self._bare_env()
+        for line in text.splitlines():
+            if line.startswith("export "):
+                name, _, value = line[len("export "):].partition("=")
+                env[name] = "".join(shlex.split(value))
+        return env
+
+    def _bare_env(self):
+        return {
+            "HOME": str(self.user_home),
+            "PATH": os.pathsep.join([str(pathlib.Path(HEROKU).parent), str(RENGA.parent), os.environ["PATH"]]),
+            "TERM": "dumb",
+            "LANG": "C.UTF-8",
+            **{k: v for k, v in os.environ.items() if k in ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE")},
+            "GIT_AUTHOR_NAME": "Test",
+            "GIT_AUTHOR_EMAIL": "test@example.com",
+            "GIT_COMMITTER_NAME": "Test",
+            "GIT_COMMITTER_EMAIL": "test@example.com",
+        }
+
+    def run(self, *args, cwd=None, token=True, timeout=300, stdin=None):
+        done = subprocess.run(
+            [str(arg) for arg in args],
+            cwd=cwd or self.home,
+            env=self.env(token),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+        )
+        return Result([str(arg) for arg in args], done.returncode, done.stdout, done.stderr)
+
+    def heroku(self, *args, **kwargs):
+        return self.run(HEROKU, *args, **kwargs)
+
+    def git(self, *args, **kwargs):
+        return self.run("git", *args, **kwargs)
+
+    def terminal(self, *args, cwd=None, token=True):
+        return Terminal([str(arg) for arg in args], cwd or self.home, self.env(token))
+
+    def get(self, app, path="/", tls=False, headers=None, timeout=80):
+        """One request through the router; returns (status, body)."""
+        url = self.endpoints["router_tls" if tls else "router"]
+        host, port = re.match(r"https?://([^:]+):(\d+)", url).groups()
+        name = f"{app}.{self.endpoints['domain']}"
+        raw = socket.create_connection(("127.0.0.1", int(port)), timeout=timeout)
+        if tls:
+            raw = ssl.create_default_context(cafile=self.endpoints["ca"]).wrap_socket(raw, server_hostname=name)
+        with raw:
+            lines = [f"GET {path} HTTP/1.1", f"Host: {name}", "Connection: close"]
+            lines += [f"{k}: {v}" for k, v in (headers or {}).items()]
+            raw.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+            answer = b""
+            while chunk := raw.recv(65536):
+                answer += chunk
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), body.decode(errors="replace")
+
+    def repository(self, example, name=None):
+        """A fresh git repository with an example's files."""
+        target = self.home / (name or example)
+        shutil.copytree(ROOT / "examples" / example, target, ignore=shutil.ignore_patterns("node_modules", "__pycache__", ".venv"))
+        self.git("init", "-q", "-b", "main", cwd=target).ends()
+        self.commit(target, "First commit")
+        return target
+
+    def commit(self, repository, message):
+        self.git("add", "-A", cwd=repository).ends()
+        self.git("commit", "-q", "--allow-empty", "-m", message, cwd=repository).ends()
+
+
+class Terminal:
+    """A command in a pseudo-terminal, as a person has it."""
+
+    def __init__(self, args, cwd, env):
+        self.seen = ""
+        self.args = args
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.chdir(cwd)
+            os.execvpe(args[0], args, {**env, "TERM": "xterm"})
+        self.pid = pid
+
+    def read(self, seconds):
+        ready, _, _ = select.select([self.fd], [], [], seconds)
+        if not ready:
+            return False
+        try:
+            chunk = os.read(self.fd, 65536)
+        except OSError:
+            return None
+        self.seen += chunk.decode(errors="replace")
+        return bool(chunk) or None
+
+    def until(self, pattern, seconds=60):
+        """Reads until something like `pattern` was seen after the last match."""
+        deadline = time.monotonic() + seconds
+        while not (match := re.search(pattern, self.seen)):
+            if time.monotonic() > deadline or self.read(0.2) is None:
+                raise Failed(f"{shlex.join(self.args)}: nothing like {pattern!r} in\n{self.seen}")
+        before, self.seen = self.seen[: match.end()], self.seen[match.end():]
+        return before
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def ends(self, code=0, seconds=60):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.read(0.1) is None:
+                break
+        _, status = os.waitpid(self.pid, 0)
+        got = os.waitstatus_to_exitcode(status)
+        os.close(self.fd)
+        if got != code:
+            raise Failed(f"{shlex.join(self.args)} ended with {got}, not {code}:\n{self.seen}")
+        return self
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
