@@ -1,6 +1,6 @@
 //! What the binary that uses this crate must decide.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use renga_model::limits;
 
@@ -25,6 +25,8 @@ pub struct Limits {
     pub log_file_bytes_min: u64,
     /// An output in all (300 MB): when its second half is full, the first goes.
     pub output_bytes_max: u64,
+    /// How long a reader waits for an output that has not begun (10 s): who asked for a build reads before it starts.
+    pub output_wait_max: Duration,
     /// Lines of the platform that wait to be written; beyond, the oldest go (16,384).
     pub queue_lines_max: usize,
 }
@@ -35,6 +37,7 @@ impl Default for Limits {
             lines_kept_min: limits::LOG_LINES_KEPT as u64,
             log_file_bytes_min: 512 * 1024,
             output_bytes_max: limits::OUTPUT_BYTES_MAX,
+            output_wait_max: Duration::from_secs(10),
             queue_lines_max: 16_384,
         }
     }

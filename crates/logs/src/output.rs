@@ -41,22 +41,21 @@ struct Follower {
     ended: bool,
 }
 
-pub(crate) async fn follow(
-    directory: PathBuf,
-    wake: Option<watch::Receiver<()>>,
-    name: &str,
-) -> Result<OutputStream, LogsError> {
-    let missing = || LogsError::NoSuchOutput(name.to_owned());
-    let wake = wake.ok_or_else(missing)?;
-    let open = move || -> io::Result<Option<JournalReader>> {
+/// None if there is no such output (yet).
+pub(crate) async fn open(directory: PathBuf) -> Result<Option<JournalReader>, LogsError> {
+    let open = move || {
         if !journal::exists(&directory) {
             return Ok(None);
         }
         JournalReader::open(&directory, 0).map(Some)
     };
-    let reader = blocking("open", open).await?.ok_or_else(missing)?;
+    blocking("open", open).await
+}
+
+/// `wake` must have been subscribed before the reader was opened.
+pub(crate) fn follow(reader: JournalReader, wake: watch::Receiver<()>) -> OutputStream {
     let follower = Follower { reader, wake, ready: VecDeque::new(), ended: false };
-    Ok(Box::pin(futures_util::stream::unfold(follower, Follower::next)))
+    Box::pin(futures_util::stream::unfold(follower, Follower::next))
 }
 
 impl Follower {

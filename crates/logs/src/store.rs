@@ -5,7 +5,7 @@ use std::{fs, io, sync::Arc, thread::JoinHandle};
 use async_trait::async_trait;
 use renga_model::{AppId, DynoId, LogFilter, LogLine};
 use renga_ports::{LogStream, Logs, LogsError, OutputStream};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -122,11 +122,24 @@ impl Logs for LogStore {
         self.ask(|done| Ask::OutputFinish { name, done }).await
     }
 
+    /// One that has not begun is waited for, for a while.
     async fn output_read(&self, name: &str) -> Result<OutputStream, LogsError> {
         let shared = &self.0.shared;
         let directory = parse(name)?.directory(&shared.config.outputs);
-        let wake = shared.wakes.subscribe(&directory);
-        output::follow(directory, wake, name).await
+        let missing = || LogsError::NoSuchOutput(name.to_owned());
+        // Before the first look: what comes in between wakes us.
+        let mut wake = shared.wakes.subscribe(&directory).ok_or_else(missing)?;
+        let deadline = Instant::now() + shared.config.limits.output_wait_max;
+        loop {
+            wake.borrow_and_update();
+            if let Some(reader) = output::open(directory.clone()).await? {
+                return Ok(output::follow(reader, wake));
+            }
+            match tokio::time::timeout_at(deadline, wake.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(missing()),
+            }
+        }
     }
 
     async fn output_remove(&self, name: &str) -> Result<(), LogsError> {

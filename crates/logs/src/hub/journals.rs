@@ -145,6 +145,8 @@ impl Journals {
                 Ok(writer) => {
                     let open = Open { writer, touched: false, used: Instant::now(), platform: None };
                     self.open.insert(key.clone(), open);
+                    // Somebody may wait for it to begin.
+                    self.shared.wakes.wake(&self.directory(key));
                 }
                 Err(error) => {
                     self.judge(key, Err(error));

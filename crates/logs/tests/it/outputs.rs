@@ -49,6 +49,27 @@ async fn every_reader_sees_all_of_it_live() {
 }
 
 #[tokio::test]
+async fn an_output_that_has_not_begun_is_waited_for() {
+    let mut world = World::new();
+    world.limits = Limits { output_wait_max: DEADLINE, ..Limits::default() };
+    let store = world.open();
+    let (followed, appended) = (BuildId::random().to_string(), BuildId::random().to_string());
+    let begin = async {
+        // Both readers have looked in vain by now: they are polled first.
+        tokio::task::yield_now().await;
+        store.follow_output(&followed, DynoId::random());
+        store.output_append(&appended, 0, "").await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(store.output_read(&followed), store.output_read(&appended), begin);
+    store.output_append(&appended, 1, "text\n").await.unwrap();
+    for name in [&followed, &appended] {
+        store.output_finish(name).await.unwrap();
+    }
+    assert_eq!(to_end(one.unwrap()).await, "");
+    assert_eq!(to_end(two.unwrap()).await, "text\n");
+}
+
+#[tokio::test]
 async fn a_restart_in_the_middle_is_not_seen() {
     let world = World::new();
     let (name, dyno) = (BuildId::random().to_string(), DynoId::random());

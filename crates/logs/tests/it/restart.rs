@@ -22,6 +22,7 @@ const KEEP_ALL: Limits = Limits {
     lines_kept_min: 1_000_000,
     log_file_bytes_min: 512 * 1024,
     output_bytes_max: 1 << 30,
+    output_wait_max: Duration::ZERO,
     queue_lines_max: 1_000,
 };
 /// The child of the killing test finds its order here: directory, app, dyno.

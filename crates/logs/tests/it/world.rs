@@ -21,12 +21,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { directory: TempDir::new().unwrap(), limits: Limits::default() }
+        Self { directory: TempDir::new().unwrap(), limits: limits() }
     }
 
     /// For tests that look at every line ever written.
     pub(crate) fn keeping_all() -> Self {
-        let limits = Limits { lines_kept_min: 1_000_000, ..Limits::default() };
+        let limits = Limits { lines_kept_min: 1_000_000, ..limits() };
         Self { limits, ..Self::new() }
     }
 
@@ -54,6 +54,11 @@ impl World {
         let exit = Exit { code: 0, reason: ExitReason::Exited, at: Timestamp::now() };
         self.dyno(dyno).write_exit(&exit).unwrap();
     }
+}
+
+/// The standard ones, without patience for outputs that do not exist.
+pub(crate) fn limits() -> Limits {
+    Limits { output_wait_max: Duration::ZERO, ..Limits::default() }
 }
 
 pub(crate) fn config(directory: &Path, limits: Limits) -> Config {
