@@ -5,7 +5,7 @@ use renga_ports::DynoSpec;
 use crate::{
     config::{LAYERS_MAX, SPEC_FILES_BYTES_MAX},
     error::{HandError, Result},
-    rootfs::inner_path,
+    upper::inner_path,
 };
 
 /// Arguments and environment together (the kernel's limit for one string is 128 KiB).

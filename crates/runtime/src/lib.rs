@@ -26,30 +26,37 @@
 //! disk's floor is reached. All names on the machine carry the instance's, so that several live side by side.
 
 mod attach;
+mod binds;
 mod cgroup;
 mod check;
 mod config;
 mod disk;
+mod end;
 mod error;
 mod files;
 mod follow;
 mod hand;
 mod images;
+mod layers;
 mod mounts;
 mod net;
 mod open;
+mod owners;
 mod pack;
 mod paths;
 mod plan;
 mod program;
 mod rootfs;
 mod stack;
+mod start;
 mod supervisor;
 mod sys;
 mod table;
+mod upper;
 
 pub use attach::attach;
 pub use config::{Config, ConfigMistake, InstanceName, Ipv4Cidr, RANGE_IDS, resolvers};
 pub use error::HandError;
 pub use hand::Hand;
+pub use net::subnet_conflict;
 pub use open::remove_instance;

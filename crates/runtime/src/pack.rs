@@ -26,8 +26,8 @@ use crate::{
     files::sync_parent,
     paths::{DynoPaths, Paths},
     program,
-    rootfs::inner_path,
     sys::credentials::become_user,
+    upper::inner_path,
 };
 
 /// Images differ by content alone.

@@ -178,4 +178,32 @@ mod tests {
         assert!(ask_all(question, &[dead]).await.is_none());
         assert_eq!(failure(question)[3] & 0x0f, 2);
     }
+
+    #[tokio::test]
+    async fn long_answers_go_by_tcp() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = upstream.local_addr().unwrap();
+        let tasks = TaskTracker::new();
+        tasks.spawn(async move {
+            let (mut stream, _) = upstream.accept().await.unwrap();
+            let mut question = [0; 4];
+            stream.read_exact(&mut question).await.unwrap();
+            stream.write_all(&[7; 9000]).await.unwrap();
+        });
+        let cancel = CancellationToken::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let front = listener.local_addr().unwrap();
+        let dead: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        tasks.spawn(serve_tcp(listener, Arc::new([dead, address]), tasks.clone(), cancel.clone()));
+        let mut client = TcpStream::connect(front).await.unwrap();
+        client.write_all(b"what").await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, [7; 9000]);
+        drop(client);
+        cancel.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
 }

@@ -25,8 +25,8 @@ use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Config,
-    error::{Doing, Result, tell},
+    config::{Config, InstanceName, Ipv4Cidr},
+    error::{Doing, HandError, Result, tell},
     mounts, program,
     sys::namespace,
 };
@@ -56,13 +56,17 @@ impl Network {
         let bridge = config.instance.bridge();
         let gateway = config.bridge_address();
         let mtu = uplink_mtu();
+        if let Some(taken) = subnet_conflict(config.subnet, &config.instance) {
+            let text = format!("the subnet {} is taken on this machine by {taken}", config.subnet);
+            return Err(HandError::Unfit(text));
+        }
         let socket = Socket::new(NETLINK_ROUTE).doing("open", "a netlink socket")?;
         let bridge_index = match netlink::link_index(&socket, &bridge).doing("look for", &bridge)? {
             Some(index) => index,
             None => {
                 netlink::bridge_add(&socket, &bridge, mac(gateway), mtu).doing("make bridge", &bridge)?;
                 let index = netlink::link_index(&socket, &bridge).doing("look for", &bridge)?;
-                index.ok_or_else(|| crate::HandError::NotFound(format!("bridge {bridge}")))?
+                index.ok_or_else(|| HandError::NotFound(format!("bridge {bridge}")))?
             }
         };
         set_sysctl("net/ipv4/ip_forward", "1")?;
@@ -112,7 +116,7 @@ impl Network {
             netlink::veth_add(&socket, &order).doing("make interface", &host_end)?;
         }
         let host_index = netlink::link_index(&socket, &host_end).doing("look for", &host_end)?;
-        let host_index = host_index.ok_or_else(|| crate::HandError::NotFound(host_end.clone()))?;
+        let host_index = host_index.ok_or_else(|| HandError::NotFound(host_end.clone()))?;
         netlink::port_isolate(&socket, host_index).doing("isolate", &host_end)?;
         self.configure_inside(&inside.socket, place).doing("configure the network behind", &host_end)?;
         mounts::keep_namespace(&inside.file, keep_at)?;
@@ -151,6 +155,25 @@ pub(crate) fn remove(config: &Config) -> Result<()> {
     }
     remove_link(&config.instance.bridge())?;
     firewall::remove(config)
+}
+
+/// Which route of this machine a subnet for `instance` would take away, if any: of networks that lie in it or are the
+/// same. (A wider route, to the whole of 10.0.0.0/8 for example, goes on to hold for the rest.)
+pub fn subnet_conflict(subnet: Ipv4Cidr, instance: &InstanceName) -> Option<String> {
+    let table = fs::read_to_string("/proc/net/route").ok()?;
+    conflict(&table, subnet, &instance.bridge())
+}
+
+fn conflict(table: &str, subnet: Ipv4Cidr, bridge: &str) -> Option<String> {
+    let number = |field: &str| u32::from_str_radix(field, 16).ok().map(u32::from_be);
+    let route = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (name, network) = (*fields.first()?, number(fields.get(1)?)?);
+        let prefix = number(fields.get(7)?)?.leading_ones();
+        let within = subnet.contains(network.into()) && prefix >= u32::from(subnet.prefix());
+        (within && name != bridge).then(|| format!("{}/{prefix} on {name}", Ipv4Addr::from(network)))
+    };
+    table.lines().skip(1).find_map(route)
 }
 
 /// Whether the programs that this module runs are there.
@@ -211,7 +234,28 @@ fn set_sysctl(name: &str, value: &str) -> Result<()> {
 
 fn tell_if_present(outcome: Result<()>) {
     match outcome {
-        Err(crate::HandError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(HandError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
         other => drop(tell(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_in_use_is_seen() {
+        // As the kernel shows it on a little-endian machine: default route, 10.0.0.0/8, 172.17.0.0/16, our own.
+        let table = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n\
+            eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0\n\
+            vpn0 0000000A 00000000 0001 0 0 0 000000FF 0 0 0\n\
+            docker0 000011AC 00000000 0001 0 0 0 0000FFFF 0 0 0\n\
+            rbt 0000C90A 00000000 0001 0 0 0 0000FFFF 0 0 0\n";
+        let check = |subnet: &str| conflict(table, subnet.parse().unwrap(), "rbt");
+        assert_eq!(check("10.201.0.0/16"), None);
+        assert_eq!(check("10.202.0.0/16"), None);
+        assert_eq!(check("172.17.0.0/16").as_deref(), Some("172.17.0.0/16 on docker0"));
+        assert_eq!(check("172.16.0.0/12").as_deref(), Some("172.17.0.0/16 on docker0"));
+        assert_eq!(check("172.17.4.0/24"), None, "a wider route goes on to hold for the rest");
     }
 }
