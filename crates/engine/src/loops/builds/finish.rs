@@ -257,9 +257,10 @@ pub(crate) async fn fail_release(engine: &Engine, facts: &Facts) -> Result<Next,
 /// `why` may be empty when the builder has said it.
 pub(crate) async fn fail(engine: &Engine, facts: &Facts, why: &str) -> Result<Next, Refusal> {
     let output = facts.build.id.to_string();
-    let reason = if why.is_empty() { String::new() } else { format!("\n !     {why}\n") };
-    let text = format!("{reason}\n !     Push failed\n");
-    engine.logs.output_append(&output, STEP_FAILED, &text).await.map_err(error::logs)?;
+    if !why.is_empty() {
+        let text = format!("\n !     {why}\n\n !     Push failed\n");
+        engine.logs.output_append(&output, STEP_FAILED, &text).await.map_err(error::logs)?;
+    }
     engine.logs.output_finish(&output).await.map_err(error::logs)?;
     engine.logs.write(facts.app.id, words::api(engine.now(), "Build failed -- check your build output"));
     let failure = if why.is_empty() { "The build failed; its output says why." } else { why };
