@@ -63,6 +63,8 @@ pub(crate) struct Exchange {
     place: Place,
     /// In the app's count.
     counted: bool,
+    /// The dyno that did not accept last: it is no longer at it, but the log names it.
+    tried: Option<Arc<str>>,
     pub(crate) connect: Option<Duration>,
     connected: Option<Instant>,
     /// Bytes from the dyno to the client, once a request has been sent.
@@ -117,6 +119,7 @@ impl Exchange {
             upload: Upload::new(),
             place: Place::InTable { table, app, dyno: None },
             counted: false,
+            tried: None,
             connect: None,
             connected: None,
             bytes: None,
@@ -203,6 +206,11 @@ impl Exchange {
             let dyno = dyno.map(|dyno| (app.dynos[dyno].counters.clone(), app.dynos[dyno].name.clone()));
             self.place = Place::Apart { app: app.counters.clone(), dyno };
         }
+    }
+
+    /// The dyno that it is at did not accept.
+    pub(crate) fn note_tried(&mut self) {
+        self.tried = self.dyno().map(|dyno| dyno.name.clone());
     }
 
     pub(crate) fn note_connected(&mut self, connect: Duration) {
@@ -298,7 +306,8 @@ impl Exchange {
         text.extend_from_slice(b" fwd=\"");
         let forwarded = self.told.forwarded_for.as_bytes();
         put_quoted(text, &forwarded[..forwarded.len().min(FORWARDED_BYTES_SHOWN)]);
-        put(text, format_args!("\" dyno={}", self.place.dyno().map_or("", |(_, name)| name)));
+        let dyno = self.place.dyno().map(|(_, name)| name).or(self.tried.as_deref());
+        put(text, format_args!("\" dyno={}", dyno.unwrap_or_default()));
     }
 
     fn write_service(&self, status: u16, text: &mut Vec<u8>) {

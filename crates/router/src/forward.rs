@@ -240,8 +240,9 @@ fn connect_code(error: &io::Error) -> Code {
     }
 }
 
-fn quarantine(exchange: &Exchange, code: Code, tried: &mut Tried) {
+fn quarantine(exchange: &mut Exchange, code: Code, tried: &mut Tried) {
     tried.last = Some(code);
+    exchange.note_tried();
     if let Some(dyno) = exchange.dyno() {
         tried.dynos.push(dyno.id);
         if code != Code::H99 {
