@@ -7,7 +7,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -112,12 +112,11 @@ impl Tool {
         let (out, out_writer) = pipe().map_err(|cause| self.failed(cause))?;
         let (err, err_writer) = pipe().map_err(|cause| self.failed(cause))?;
         let child = self.spawn(Stdio::from(out_writer), Stdio::from(err_writer))?;
-        let stdout = std::thread::spawn(move || read_bounded(out));
-        let stderr = std::thread::spawn(move || read_bounded(err));
-        let (_nothing, lines) = mpsc::sync_channel(1);
-        let status = self.follow(child, &lines, |_: String| ())?;
-        let stdout = stdout.join().unwrap_or_default();
-        Ok(Answer { status, stdout, stderr: stderr.join().unwrap_or_default() })
+        let (open, lines) = mpsc::sync_channel::<()>(1);
+        let stdout = collect(out, open.clone());
+        let stderr = collect(err, open);
+        let status = self.follow(child, &lines, |()| ())?;
+        Ok(Answer { status, stdout: taken(&stdout), stderr: taken(&stderr) })
     }
 
     // --- details ---
@@ -227,12 +226,24 @@ fn read_lines(reader: impl Read, sender: &mpsc::SyncSender<String>) {
     }
 }
 
-/// Keeps the first bytes and reads on, so that a talkative child does not block.
-fn read_bounded(mut reader: impl Read) -> Vec<u8> {
-    let mut kept = Vec::new();
-    drop(reader.by_ref().take(TOOL_OUTPUT_BYTES_MAX as u64).read_to_end(&mut kept));
-    drop(std::io::copy(&mut reader, &mut std::io::sink()));
+/// Keeps the first bytes and reads on, so that a talkative child does not block. `open` is dropped at the end.
+fn collect(mut reader: impl Read + Send + 'static, open: mpsc::SyncSender<()>) -> Arc<Mutex<Vec<u8>>> {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let shared = kept.clone();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(count @ 1..) = reader.read(&mut buffer) {
+            let Ok(mut kept) = shared.lock() else { break };
+            let room = TOOL_OUTPUT_BYTES_MAX.saturating_sub(kept.len());
+            kept.extend_from_slice(&buffer[..count.min(room)]);
+        }
+        drop(open);
+    });
     kept
+}
+
+fn taken(kept: &Mutex<Vec<u8>>) -> Vec<u8> {
+    kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -254,7 +265,9 @@ mod tests {
 
     #[test]
     fn the_environment_is_what_was_given_and_nothing_else() {
+        let started = Instant::now();
         let answer = Tool::new("env", "/", &env()).env("A", "b").output().unwrap();
+        assert!(started.elapsed() < DRAIN, "the end of the output is noticed");
         assert_eq!(answer.text(), "A=b\nPATH=/usr/bin:/bin");
     }
 
