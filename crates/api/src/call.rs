@@ -1,8 +1,12 @@
 //! One request on its way to its handler: who calls, which app is meant, and the body once somebody asks for it.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::{header, request::Parts};
 use http_body_util::{BodyExt, Limited};
@@ -15,11 +19,42 @@ use crate::{
     error::{Problem, body_too_large},
 };
 
+/// The request's body until somebody takes it. What nobody took is read to its end (or the connection closed) when the
+/// answer is there: a client that keeps its connection must not find it broken because a refusal came early.
+#[derive(Clone)]
+pub(crate) struct BodySlot(Arc<Mutex<Body>>);
+
+/// Unread bytes that are worth a connection.
+const DRAIN_BYTES_MAX: u64 = 256 * 1024;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl BodySlot {
+    pub(crate) fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(body)))
+    }
+    fn take(&self) -> Body {
+        std::mem::take(&mut *self.0.lock().expect("nothing panics while it holds this lock"))
+    }
+    /// Whether the connection can be used again.
+    pub(crate) async fn drain(&self) -> bool {
+        let body = self.take();
+        if body.is_end_stream() {
+            return true;
+        }
+        let announced = body.size_hint();
+        if announced.lower() > DRAIN_BYTES_MAX {
+            return false;
+        }
+        let limit = usize::try_from(DRAIN_BYTES_MAX).unwrap_or(usize::MAX);
+        let drained = tokio::time::timeout(DRAIN_TIMEOUT, Limited::new(body, limit).collect()).await;
+        drained.is_ok_and(|read| read.is_ok())
+    }
+}
+
 pub(crate) struct Call {
     pub(crate) state: ApiState,
     pub(crate) parts: Parts,
-    /// A body can be moved between threads but not shared; the lock lets the rest of the call be shared.
-    body: Mutex<Body>,
+    body: BodySlot,
     params: BTreeMap<String, String>,
     caller: Option<Caller>,
     app: Option<App>,
@@ -28,13 +63,13 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn new(
         state: ApiState,
-        request: (Parts, Body),
+        request: (Parts, BodySlot),
         params: BTreeMap<String, String>,
         caller: Option<Caller>,
         app: Option<App>,
     ) -> Self {
         let (parts, body) = request;
-        Self { state, parts, body: Mutex::new(body), params, caller, app }
+        Self { state, parts, body, params, caller, app }
     }
 
     /// The gate has let somebody in, unless the endpoint is public.
@@ -59,7 +94,7 @@ impl Call {
 
     /// The body as it comes, for those who do not want it in memory.
     pub(crate) fn take_body(&mut self) -> Body {
-        std::mem::take(self.body.get_mut().expect("nothing panics while it holds this lock"))
+        self.body.take()
     }
 
     /// The whole body, refused before it is read if its announced length is too large.

@@ -108,8 +108,8 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    pub(crate) fn response(&self) -> Response {
         let body =
             ErrorBody { id: self.id().into(), message: self.message(), resource: self.resource(), url: None };
         let mut response = (self.status(), axum::Json(body)).into_response();

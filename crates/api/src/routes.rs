@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc};
 use axum::{
     Router,
     extract::Request,
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{MethodFilter, on},
 };
 use http::Method;
@@ -90,15 +90,13 @@ async fn everything_else(state: ApiState, request: Request) -> Response {
         let name = name.to_owned();
         return git::serve(&state, &name, request).await;
     }
-    let request_id = serve::request_id(request.headers());
-    let (parts, _body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let problem = match gate::authenticate(&state, &parts.headers).await {
         Err(refusal) => refusal.into(),
         Ok(_) if unoffered::is_unoffered(&parts.method, parts.uri.path()) => Problem::NotOffered,
         Ok(_) => Problem::NoEndpoint,
     };
-    problem.log(&request_id);
-    problem.into_response()
+    serve::reject(problem, &parts.headers, body).await
 }
 
 // === rows ===

@@ -8,14 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use renga_model::Refusal;
 use sha2::{Digest, Sha256};
 
 use crate::{
     ApiState,
     answer::{Answer, Answered},
-    call::Call,
+    call::{BodySlot, Call},
     error::Problem,
     gate::{self, Need},
     range,
@@ -32,15 +32,35 @@ const REQUEST_ID_BYTES_MAX: usize = 200;
 pub(crate) type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answered> + Send>> + Send + Sync>;
 
 pub(crate) async fn serve(state: ApiState, endpoint: Arc<Endpoint>, request: Request) -> Response {
-    let request_id = request_id(request.headers());
+    let (parts, body) = request.into_parts();
+    let (request_id, body) = (request_id(&parts.headers), BodySlot::new(body));
     let mut headers = HeaderMap::new();
-    let answer = AssertUnwindSafe(answer(state, &endpoint, request, &mut headers)).catch_unwind().await;
-    let mut response = answer.unwrap_or(Err(Problem::Panicked)).unwrap_or_else(|problem| {
-        problem.log(&request_id);
-        problem.into_response()
-    });
+    let answer = answer(state, &endpoint, (parts, body.clone()), &mut headers);
+    let answer = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or(Err(Problem::Panicked));
+    let mut response = answer.unwrap_or_else(|problem| refuse(&problem, &request_id));
     headers.insert(REQUEST_ID, HeaderValue::from_str(&request_id).expect("checked when it was taken over"));
     response.headers_mut().extend(headers);
+    close_unless_drained(response, &body).await
+}
+
+/// A request that no endpoint is there for.
+pub(crate) async fn reject(problem: Problem, headers: &HeaderMap, body: Body) -> Response {
+    let request_id = request_id(headers);
+    let mut response = refuse(&problem, &request_id);
+    let id = HeaderValue::from_str(&request_id).expect("checked when it was taken over");
+    response.headers_mut().insert(REQUEST_ID, id);
+    close_unless_drained(response, &BodySlot::new(body)).await
+}
+
+fn refuse(problem: &Problem, request_id: &str) -> Response {
+    problem.log(request_id);
+    problem.response()
+}
+
+async fn close_unless_drained(mut response: Response, body: &BodySlot) -> Response {
+    if !body.drain().await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -48,10 +68,10 @@ pub(crate) async fn serve(state: ApiState, endpoint: Arc<Endpoint>, request: Req
 async fn answer(
     state: ApiState,
     endpoint: &Endpoint,
-    request: Request,
+    request: (Parts, BodySlot),
     headers: &mut HeaderMap,
 ) -> Result<Response, Problem> {
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, body) = request;
     if endpoint.platform {
         check_accept(&parts.headers)?;
     }
@@ -89,7 +109,7 @@ fn check_accept(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.get_all(header::ACCEPT).iter().any(accepts) { Ok(()) } else { Err(Problem::NotAcceptable) }
 }
 
-async fn params(parts: &mut http::request::Parts) -> Result<BTreeMap<String, String>, Problem> {
+async fn params(parts: &mut Parts) -> Result<BTreeMap<String, String>, Problem> {
     let refuse = |_| Refusal::bad_request("The path of the request is not valid UTF-8.");
     let params = RawPathParams::from_request_parts(parts, &()).await.map_err(refuse)?;
     Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
@@ -134,7 +154,7 @@ fn json(status: StatusCode, value: &serde_json::Value, method: &Method, asked: &
 }
 
 /// The first of the ids that the client sent, or a fresh one.
-pub(crate) fn request_id(headers: &HeaderMap) -> String {
+fn request_id(headers: &HeaderMap) -> String {
     let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let first = sent.and_then(|ids| ids.split(',').next()).map(str::trim);
     let legal = |id: &&str| {

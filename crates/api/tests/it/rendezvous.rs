@@ -7,7 +7,7 @@ use renga_ports::{AttachInput, AttachOutput};
 use renga_testkit::AttachedEnd;
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
@@ -72,12 +72,11 @@ impl Meeting {
     }
 }
 
-/// One record: the server flushes after each.
+/// One record, as clients that look at what comes piece by piece see it.
 async fn record(stream: &mut TlsStream<TcpStream>) -> Vec<u8> {
-    let mut buffer = vec![0; 20_000];
-    let read = stream.read(&mut buffer).await.unwrap();
-    buffer.truncate(read);
-    buffer
+    let bytes = stream.fill_buf().await.unwrap().to_vec();
+    stream.consume(bytes.len());
+    bytes
 }
 
 #[test]
