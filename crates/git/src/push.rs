@@ -51,6 +51,10 @@ impl Pushes {
         *lock(&self.staged).entry((app, object.to_owned())).or_default() += 1;
     }
 
+    pub(crate) fn is_staged(&self, app: AppId, object: &str) -> bool {
+        lock(&self.staged).contains_key(&(app, object.to_owned()))
+    }
+
     /// Whether that was the last one who needed it.
     pub(crate) fn unstage(&self, app: AppId, object: &str) -> bool {
         let key = (app, object.to_owned());
@@ -92,6 +96,7 @@ mod tests {
 
         pushes.stage(pusher.app, "c0ffee");
         pushes.stage(pusher.app, "c0ffee");
+        assert!(pushes.is_staged(pusher.app, "c0ffee"));
         assert!(!pushes.unstage(pusher.app, "c0ffee"));
         assert!(pushes.unstage(pusher.app, "c0ffee"));
     }

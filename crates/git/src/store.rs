@@ -115,8 +115,27 @@ impl GitStore {
         self.update_refs(app, &moves).await
     }
 
+    /// Refs of gate calls that a crash cut off. Their objects stay for two weeks more (git's own grace), so a build
+    /// that is taken up again still moves its branch.
+    async fn staging_refs_sweep(&self, app: AppId) -> Result<(), GitError> {
+        let mut command = self.git(app);
+        command.args(["for-each-ref", "--format=%(refname:lstrip=3)", STAGING]);
+        let output = self.run("for-each-ref", b"").output(command).await?;
+        let left = String::from_utf8_lossy(&output)
+            .lines()
+            .filter(|object| {
+                parse_object("for-each-ref", object).is_ok() && !self.pushes().is_staged(app, object)
+            })
+            .map(str::to_owned)
+            .collect();
+        self.staging_refs_remove(app, &left).await
+    }
+
     /// All or none, in one transaction of git.
     async fn update_refs(&self, app: AppId, moves: &str) -> Result<(), GitError> {
+        if moves.is_empty() {
+            return Ok(());
+        }
         let mut command = self.git(app);
         command.args(["update-ref", "--stdin"]);
         self.run("update-ref", moves.as_bytes()).output(command).await.map(drop)
@@ -130,6 +149,9 @@ impl GitStore {
             let (objects, age_min) = (store.repository(app).join("objects"), store.limits().push_time_max);
             if let Err(error) = blocking("sweep", move || remove_quarantines(&objects, age_min)).await {
                 tracing::warn!(error = %error, app.id = %app, "could not remove what lost pushes left");
+            }
+            if let Err(error) = store.staging_refs_sweep(app).await {
+                tracing::warn!(error = %error, app.id = %app, "could not remove staging refs that were left");
             }
             let mut command = store.git(app);
             command.args(["gc", "--auto", "--quiet"]);

@@ -207,11 +207,24 @@ async fn nothing_runs(needle: &Path) {
 }
 
 #[tokio::test]
-async fn collection_keeps_what_is_needed() {
+async fn collection_sweeps_what_a_crash_left_and_keeps_what_is_needed() {
     let world = World::new().await;
     let client = world.client("client").await;
+    let lost = client.head().await;
     accepted(&world, client.git(&["push", "heroku", "main"])).await;
-    world.tasks.close();
-    world.tasks.wait().await;
+    let left = format!("refs/renga/staging/{lost}");
+    let update =
+        ["--git-dir", world.repository().to_str().unwrap(), "update-ref", &left, &lost].map(str::to_owned);
+    client.ok(&update.each_ref().map(String::as_str)).await;
+    assert!(world.refs().await.contains_key(&left));
+    let kept = client.commit("more", "x", "More").await;
+    let push = client.start(&["push", "heroku", "main"]);
+    let waiting = world.call().await;
+    // Another push ends, and what it starts leaves the one at the gate alone.
+    accepted(&world, client.git(&["push", "heroku", "main~1:refs/heads/master"])).await;
+    until("the sweep", || async { !world.refs().await.contains_key(&left) }).await;
+    assert!(world.refs().await.contains_key(&format!("refs/renga/staging/{kept}")));
+    world.accept(waiting).await;
+    assert!(push.wait_with_output().await.unwrap().status.success());
     client.ok(&["clone", "-q", &world.url(), "copy"]).await;
 }

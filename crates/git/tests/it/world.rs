@@ -36,7 +36,6 @@ pub(crate) struct World {
     pub(crate) account: AccountId,
     pub(crate) address: SocketAddr,
     pub(crate) directory: TempDir,
-    pub(crate) tasks: TaskTracker,
     pub(crate) held: Arc<Notify>,
     pub(crate) go: Arc<Notify>,
     calls: Mutex<mpsc::Receiver<Call>>,
@@ -69,7 +68,6 @@ impl World {
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = TempDir::new().unwrap();
-        let tasks = TaskTracker::new();
         let mut config = Config {
             root: directory.path().join("git"),
             hook_program: PathBuf::from(env!("CARGO_BIN_EXE_renga-proc-receive")),
@@ -77,7 +75,7 @@ impl World {
             site_env: Vec::new(),
             submodules_from_private_addresses: false,
             limits: Limits::default(),
-            tasks: tasks.clone(),
+            tasks: TaskTracker::new(),
         };
         change(&mut config);
         let store = GitStore::new(config).unwrap();
@@ -104,7 +102,6 @@ impl World {
             account,
             address,
             directory,
-            tasks,
             calls: Mutex::new(calls),
             held,
             go,

@@ -150,6 +150,17 @@ async fn a_full_queue_drops_the_oldest_and_says_so() {
 }
 
 #[tokio::test]
+async fn long_and_many_lines_become_several() {
+    let world = World::new();
+    let store = world.open();
+    let app = AppId::random();
+    store.write(app, line(LogSource::App, "api", format!("one\n\n{}", "ü".repeat(7_500))));
+    until("all parts", || async { texts(&store, app).await.len() == 4 }).await;
+    let parts: Vec<_> = backlog(&store, app, 10).await.into_iter().map(|entry| entry.line.text).collect();
+    assert_eq!(parts, ["one", "", &"ü".repeat(5_000), &"ü".repeat(2_500)]);
+}
+
+#[tokio::test]
 async fn many_apps_at_once() {
     let world = World::new();
     let store = world.open();
