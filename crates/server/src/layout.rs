@@ -69,6 +69,8 @@ impl Layout {
             ("home", server, group, 0o700),
             // The server passes through to the sockets and logs of dynos, and reads no list.
             ("node", 0, 0, 0o711),
+            // Copies of the supervisor and the builder.
+            ("programs", 0, 0, 0o755),
         ];
         for (name, uid, gid, mode) in folders {
             let path = self.at(name);

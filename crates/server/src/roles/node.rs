@@ -30,7 +30,7 @@ pub(crate) fn uninstall(config: &Config) -> Result<()> {
 }
 
 fn hand_config(config: &Config, layout: &Layout, instance: &Instance) -> Result<renga_runtime::Config> {
-    let programs = bundle::unpack(&layout.at("node/bin"))?;
+    let programs = bundle::unpack(&layout.at("programs"))?;
     let network_allow = config.network_allow.iter().map(|cidr| cidr.parse::<Ipv4Cidr>());
     Ok(renga_runtime::Config {
         data_dir: config.data_dir.clone(),
