@@ -221,6 +221,7 @@ fn let_go() {
         }
         libc::close_range(3, libc::c_uint::MAX, 0);
     }
+    crate::detach::trim_memory();
 }
 
 fn reap(command: i32, code: &mut Option<i32>) {

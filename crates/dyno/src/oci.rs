@@ -77,7 +77,8 @@ fn resources(spec: &SupervisorSpec, cgroup: &Cgroup) -> Value {
     }
     json!({
         "memory": memory,
-        "pids": { "limit": spec.processes_max },
+        // The init is ours, not the dyno's.
+        "pids": { "limit": spec.processes_max + 1 },
         "devices": [{ "allow": false, "access": "rwm" }],
     })
 }

@@ -26,6 +26,9 @@ const DELIVERY_TIMEOUT: Duration = limits::ATTACH_TIMEOUT;
 const MEMORY_RECHECK: Duration = Duration::from_secs(1);
 const MEMORY_RECHECK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long and how often the exit is tried to be told.
+const TELL_TIMEOUT: Duration = Duration::from_secs(300);
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 /// Exit code after SIGKILL.
 const KILLED: i32 = 137;
 /// A grace beyond any use, so that clocks can't overflow.
@@ -124,8 +127,19 @@ impl Supervisor {
             // The node sweeps what is left; how the dyno ended must be told all the same.
             note(&error.chain());
         }
-        self.directory.write_exit(&exit)?;
-        Ok(())
+        self.tell(&exit)
+    }
+
+    /// The last thing. A disk that is full for a while must not turn an exit into a lost supervisor.
+    fn tell(&self, exit: &Exit) -> Result<(), SupervisorError> {
+        let until = Instant::now() + TELL_TIMEOUT;
+        loop {
+            match self.directory.write_exit(exit) {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() >= until => return Err(error.into()),
+                Err(_) => std::thread::sleep(TELL_INTERVAL),
+            }
+        }
     }
 
     /// One wait for everything that may happen while the dyno runs.

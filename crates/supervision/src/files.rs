@@ -71,8 +71,9 @@ impl DynoDirectory {
     pub fn read_state(&self) -> Result<Option<State>, FileError> {
         read_json(&self.state())
     }
+    /// Without syncing: nothing of a dyno survives a power cut, and a start should not wait for the disk.
     pub fn write_state(&self, state: &State) -> Result<(), FileError> {
-        write_json(&self.state(), state)
+        replace(&self.state(), state, Durable::No)
     }
     pub fn read_exit(&self) -> Result<Option<Exit>, FileError> {
         read_json(&self.exit())
@@ -84,6 +85,16 @@ impl DynoDirectory {
 
 /// Replaces the file atomically and durably: readers see the old content or the new one, also after a power cut.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), FileError> {
+    replace(path, value, Durable::Yes)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durable {
+    Yes,
+    No,
+}
+
+fn replace<T: Serialize>(path: &Path, value: &T, durable: Durable) -> Result<(), FileError> {
     let io_error = |operation| move |cause| FileError::Io { operation, path: path.to_owned(), cause };
     let content =
         serde_json::to_vec(value).map_err(|cause| FileError::Content { path: path.to_owned(), cause })?;
@@ -96,13 +107,18 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), FileError>
         .open(&staged)
         .map_err(io_error("create"))?;
     file.write_all(&content).map_err(io_error("write"))?;
-    file.sync_all().map_err(io_error("sync"))?;
+    if durable == Durable::Yes {
+        file.sync_all().map_err(io_error("sync"))?;
+    }
     std::fs::rename(&staged, path).map_err(io_error("replace"))?;
+    if durable == Durable::No {
+        return Ok(());
+    }
     let parent = path.parent().unwrap_or(Path::new("/"));
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(io_error("sync the directory of"))
 }
 
-/// None if the file is not there.
+/// None if the file is not there, or empty, which is what a power cut may leave of one that was not synced.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
     let io_error = |operation| move |cause| FileError::Io { operation, path: path.to_owned(), cause };
     let file = match File::open(path) {
@@ -110,6 +126,9 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileErro
         other => other.map_err(io_error("open"))?,
     };
     let content = io::read_to_string(io::Read::take(file, FILE_BYTES_MAX)).map_err(io_error("read"))?;
+    if content.is_empty() {
+        return Ok(None);
+    }
     serde_json::from_str(&content)
         .map(Some)
         .map_err(|cause| FileError::Content { path: path.to_owned(), cause })

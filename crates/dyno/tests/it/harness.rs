@@ -198,18 +198,17 @@ impl Drop for Dyno {
             kill(state.init_pid, libc::SIGKILL);
             kill(state.supervisor_pid, libc::SIGKILL);
         }
+        // Groups can go when the last process has been collected, which is somebody else's work.
         let deadline = Instant::now() + DEADLINE;
-        while self.state.as_ref().is_some_and(|state| alive(state.supervisor_pid))
-            && Instant::now() < deadline
-        {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        for group in self.cgroups("") {
-            for child in [group.join("app"), group.join("supervisor"), group.clone()] {
-                fs::remove_dir(child).unwrap_or_default();
+        while !self.cgroups("").is_empty() && Instant::now() < deadline {
+            for group in self.cgroups("") {
+                for child in [group.join("app"), group.join("supervisor"), group.clone()] {
+                    fs::remove_dir(child).unwrap_or_default();
+                }
+                // The instance's folder goes with its last dyno.
+                fs::remove_dir(group.parent().unwrap()).unwrap_or_default();
             }
-            // The instance's folder goes with its last dyno.
-            fs::remove_dir(group.parent().unwrap()).unwrap_or_default();
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }
@@ -280,6 +279,23 @@ impl Client {
 }
 
 // === the machine ===
+
+/// Unmounted when dropped.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    pub(crate) fn tmpfs(path: &Path, options: &str) -> Self {
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).status();
+        assert!(status.unwrap().success(), "root is needed");
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().unwrap();
+    }
+}
 
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;

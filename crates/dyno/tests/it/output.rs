@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use renga_supervision::{LineEnd, Stream};
+use renga_supervision::{Entry, LineEnd, SegmentReader, Stream};
 
-use crate::harness::Dyno;
+use crate::harness::{Dyno, Mounted};
 
 #[test]
 fn real_lines_keep_their_order_and_their_stream() {
@@ -57,13 +57,35 @@ print('took', time.time() - start)";
 
 #[test]
 fn real_a_flood_never_stops_the_app_and_stays_in_its_bound() {
-    let mut dyno = Dyno::bash("yes 'a line of a flood' | head -c 20000000; exit 4");
+    let mut dyno = Dyno::bash("yes 'a line of a flood' | head -c 6000000; exit 4");
     dyno.spec.log_bytes_max = 1024 * 1024;
     let dyno = dyno.start();
     assert_eq!(dyno.wait_exit().code, 4);
     let files = std::fs::read_dir(dyno.files().log()).unwrap();
     let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes <= 1024 * 1024, "{bytes}");
+}
+
+#[test]
+fn real_a_full_disk_costs_lines_and_nothing_else() {
+    let dyno = Dyno::bash("for i in $(seq 40000); do echo line $i; done; exit 3");
+    let log = dyno.files().log();
+    std::fs::create_dir(&log).unwrap();
+    let _full = Mounted::tmpfs(&log, "size=400k");
+    let dyno = dyno.start();
+    assert_eq!(dyno.wait_exit().code, 3);
+    let noted = dyno.supervisor_log();
+    assert!(noted.contains("No space left") && noted.lines().count() < 10, "{noted}");
+    // What is there is whole and in order.
+    let mut reader = SegmentReader::open(&log, 0).unwrap();
+    let mut whole = 0;
+    while let Some(entry) = reader.next_entry().unwrap() {
+        let Entry::Record(record) = entry else { panic!("nothing came behind the loss") };
+        whole += 1;
+        assert_eq!(record.seq, whole);
+        assert_eq!(record.data, format!("line {whole}").as_bytes());
+    }
+    assert!((1_000..40_000).contains(&whole), "{whole}");
 }
 
 #[test]
