@@ -56,6 +56,7 @@ impl Loop for Routes {
         match engine.routes.publish(&table).await {
             Ok(answer) => {
                 engine.published.record(table, answer);
+                engine.changes.tell();
                 leaving.into_iter().for_each(|app| engine.wake.formation(app));
                 let draining = engine.published.is_draining();
                 Ok(if draining { Next::Again(DRAIN_LOOK) } else { Next::Rest })
