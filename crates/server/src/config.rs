@@ -46,6 +46,10 @@ pub(crate) struct Config {
 const STACK_CACHE: &str = "/var/cache/renga/stacks";
 /// Resolvers that every machine has in one place.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// Where the site's certificates lie in a dyno, and the variables by which build tools find them.
+const DYNO_CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+const CA_VARIABLES: [&str; 6] =
+    ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE"];
 const MIB: u64 = 1024 * 1024;
 
 impl Config {
@@ -131,6 +135,10 @@ impl Typed {
         let ca_bundle = self.site.ca_bundle.or_else(site_ca_bundle);
         if let Some(missing) = ca_bundle.as_ref().filter(|path| !path.is_file()) {
             mistakes.push(format!("site.ca_bundle = \"{}\": there is no such file", missing.display()));
+        }
+        if ca_bundle.is_some() {
+            let trusted = CA_VARIABLES.iter().map(|name| ((*name).to_owned(), DYNO_CA_BUNDLE.to_owned()));
+            build_env = trusted.chain(build_env).collect();
         }
         if self.builds.max == Some(0) {
             mistakes.push("builds.max = 0: nothing could ever be deployed; use at least 1".into());
