@@ -27,6 +27,8 @@ pub struct Limits {
     pub output_bytes_max: u64,
     /// How long a reader waits for an output that has not begun (10 s): who asked for a build reads before it starts.
     pub output_wait_max: Duration,
+    /// Files without use are closed after this (30 s).
+    pub idle_max: Duration,
     /// Lines of the platform that wait to be written; beyond, the oldest go (16,384).
     pub queue_lines_max: usize,
 }
@@ -38,6 +40,7 @@ impl Default for Limits {
             log_file_bytes_min: 512 * 1024,
             output_bytes_max: limits::OUTPUT_BYTES_MAX,
             output_wait_max: Duration::from_secs(10),
+            idle_max: Duration::from_secs(30),
             queue_lines_max: 16_384,
         }
     }

@@ -105,7 +105,7 @@ impl Hub {
             retry: Vec::new(),
             checkpoint: None,
             next_tick: now,
-            next_sweep: now + SWEEP,
+            next_sweep: now,
             shared,
         };
         let router = Source::new(Target::Router, hub.shared.config.router.clone(), None);
@@ -164,6 +164,11 @@ impl Hub {
         self.next_tick = now + TICK;
         let sweep = now >= self.next_sweep;
         std::mem::take(&mut self.retry).into_iter().for_each(|id| self.mark(id));
+        if sweep {
+            self.next_sweep = now + SWEEP.min(self.shared.config.limits.idle_max);
+            // First, for a source that is to be looked at is not idle.
+            self.close_idle(now);
+        }
         let ids: Vec<SourceId> = self.sources.keys().copied().collect();
         for id in ids {
             self.watch(id);
@@ -172,10 +177,6 @@ impl Hub {
             if !source.is_watched() || source.is_awaited(now) || (sweep && source.has_reader()) {
                 self.mark(id);
             }
-        }
-        if sweep {
-            self.next_sweep = now + SWEEP;
-            self.close_idle(now);
         }
         self.write_checkpoint();
     }
@@ -267,9 +268,10 @@ impl Hub {
 
     fn close_idle(&mut self, now: Instant) {
         self.journals.close_idle(now);
+        let idle_max = self.shared.config.limits.idle_max;
         let mut gone = Vec::new();
         for (id, source) in &mut self.sources {
-            source.close_idle(now);
+            source.close_idle(now, idle_max);
             if source.is_gone(now) {
                 gone.push(*id);
             }

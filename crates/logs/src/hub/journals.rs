@@ -5,7 +5,6 @@ use std::{
     io,
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 use renga_model::AppId;
@@ -20,7 +19,6 @@ use crate::{
     store::Shared,
 };
 
-const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Files open at one time; beyond, all are closed and opened again as they are needed.
 const OPEN_MAX: usize = 512;
 
@@ -127,7 +125,8 @@ impl Journals {
     }
 
     pub(super) fn close_idle(&mut self, now: Instant) {
-        self.open.retain(|_, open| open.touched || now.duration_since(open.used) < IDLE_MAX);
+        let idle_max = self.shared.config.limits.idle_max;
+        self.open.retain(|_, open| open.touched || now.duration_since(open.used) < idle_max);
     }
 
     fn get(&mut self, key: &Key) -> Option<&mut Open> {

@@ -10,8 +10,6 @@ use tokio::time::Instant;
 
 use crate::inbox::{Done, Target};
 
-/// A reader without news is closed; the journal remembers its place.
-const READER_IDLE_MAX: Duration = Duration::from_secs(30);
 /// A dyno that has just been asked for may not have its directory yet: so long it is looked for often.
 const YOUNG: Duration = Duration::from_secs(10);
 /// ... and so long it is looked for at all.
@@ -101,8 +99,9 @@ impl Source {
         self.exit.is_some() && now.duration_since(self.since) > ABSENT_MAX && !self.directory.exists()
     }
 
-    pub(super) fn close_idle(&mut self, now: Instant) {
-        if !self.dirty && self.lost == 0 && now.duration_since(self.used) > READER_IDLE_MAX {
+    /// The journal remembers the place of a reader that is closed.
+    pub(super) fn close_idle(&mut self, now: Instant, idle_max: Duration) {
+        if !self.dirty && self.lost == 0 && now.duration_since(self.used) > idle_max {
             self.reader = None;
         }
     }

@@ -202,3 +202,35 @@ async fn a_journal_that_cannot_be_written_is_caught_up_later() {
     let lines: Vec<_> = seen.iter().filter(|text| text.starts_with("app[web.1]")).cloned().collect();
     assert_eq!(lines, (0..10).map(|n| format!("app[web.1]: {n}")).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn apps_that_say_nothing_hold_no_file() {
+    let mut world = World::new();
+    world.limits.idle_max = Duration::from_millis(10);
+    let store = world.open();
+    let mut apps = Vec::new();
+    for _ in 0..50 {
+        let (app, dyno) = (AppId::random(), DynoId::random());
+        apps.push((app, world.writer(dyno)));
+        store.follow_dyno(app, dyno, "web.1");
+    }
+    // Each round finds everything closed, opens it, and goes on where it was.
+    for round in 1..=2 {
+        for (_, writer) in &mut apps {
+            say(writer, round.to_string());
+        }
+        for (app, _) in &apps {
+            until("its line", || async { texts(&store, *app).await.len() == round }).await;
+        }
+        until("only the dynos hold files", || async { open_files(&world) == apps.len() }).await;
+    }
+}
+
+/// Files below the test's directory that this process has open.
+fn open_files(world: &World) -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    links
+        .filter_map(|link| std::fs::read_link(link.path()).ok())
+        .filter(|file| file.starts_with(world.directory.path()))
+        .count()
+}

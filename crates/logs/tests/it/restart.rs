@@ -23,6 +23,7 @@ const KEEP_ALL: Limits = Limits {
     log_file_bytes_min: 512 * 1024,
     output_bytes_max: 1 << 30,
     output_wait_max: Duration::ZERO,
+    idle_max: Duration::from_secs(30),
     queue_lines_max: 1_000,
 };
 /// The child of the killing test finds its order here: directory, app, dyno.
