@@ -58,6 +58,9 @@ pub(crate) const CAUSE_EXPECT: &str = "unsupported expect header value";
 pub(crate) const CAUSE_HEADER: &str = "bad header";
 pub(crate) const CAUSE_CHUNK: &str = "bad chunk";
 
+/// Stands for the absence of a status.
+pub(crate) const NO_STATUS: u16 = 0;
+
 impl Code {
     pub(crate) fn wording(self) -> Wording {
         match self {
@@ -72,7 +75,8 @@ impl Code {
             Self::H19 => error("H19", "Backend connection timeout", 503),
             Self::H20 => error("H20", "App boot timeout", 503),
             Self::H21 => error("H21", "Backend connection refused", 503),
-            Self::H24 => error("H24", "Forced close", 503),
+            // There was no answer, so there is no status (Heroku's table leaves it empty).
+            Self::H24 => error("H24", "Forced close", NO_STATUS),
             Self::H25(part) => error("H25", part, 502),
             Self::H26(CAUSE_EXPECT) => request_error(CAUSE_EXPECT, 417),
             Self::H26(cause) => request_error(cause, 400),

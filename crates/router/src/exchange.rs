@@ -24,7 +24,7 @@ use jiff::Timestamp;
 
 use crate::{
     answer::Answer,
-    codes::Code,
+    codes::{Code, NO_STATUS},
     head::SERVER,
     table::{App, AppCounters, Dyno, DynoCounters},
     thread::{Pinned, Thread},
@@ -314,6 +314,7 @@ impl Exchange {
         let millis = |time: Option<Duration>| Optional(time.map(|time| time.as_millis()), "ms");
         let service = self.connected.map(|connected| connected.elapsed());
         put(text, format_args!(" connect={} service={}", millis(self.connect), millis(service)));
+        let status = Optional((status != NO_STATUS).then_some(status), "");
         put(text, format_args!(" status={status} bytes={}", Optional(self.bytes, "")));
         let protocol = match self.told.version {
             Version::HTTP_10 => "http1.0",
@@ -331,7 +332,9 @@ impl Drop for Exchange {
         if self.done.get() {
             return;
         }
-        let code = if self.thread.forced.get() {
+        let code = if std::thread::panicking() {
+            Code::H99
+        } else if self.thread.forced.get() {
             Code::H24
         } else if self.door.stalled.load(Ordering::Relaxed) {
             Code::H28

@@ -220,3 +220,41 @@ impl Scribe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use renga_supervision::{Access, Entry, SegmentConfig, SegmentReader};
+
+    use super::*;
+
+    #[test]
+    fn what_a_full_queue_drops_is_counted_and_told_first() {
+        let app = AppId::random();
+        let at: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let (sender, receiver) = sync_channel(1);
+        let queue = Queue { sender, losses: Losses::default() };
+        let journal = Journal::new(queue.clone());
+        for line in ["first", "second", "third"] {
+            journal.line(app, at, |text| text.extend_from_slice(line.as_bytes()));
+            journal.flush();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let config = SegmentConfig {
+            directory: directory.path().to_owned(),
+            segment_bytes_max: 1 << 20,
+            total_bytes_max: 1 << 22,
+            access: Access::Group,
+        };
+        let writer = SegmentWriter::open(config).unwrap();
+        let mut scribe = Scribe { writer, losses: queue.losses.clone(), failing: false };
+        drop((journal, queue));
+        scribe.run(&receiver);
+        let mut reader = SegmentReader::open(directory.path(), 0).unwrap();
+        let mut lines = Vec::new();
+        while let Some(Entry::Record(record)) = reader.next_entry().unwrap() {
+            assert_eq!((record.tag, record.at_us), (app.uuid().into_bytes(), at.as_microsecond()));
+            lines.push(String::from_utf8(record.data).unwrap());
+        }
+        assert_eq!(lines, ["Error L12: 2 messages dropped since 2026-01-02T03:04:05+00:00.", "first"]);
+    }
+}

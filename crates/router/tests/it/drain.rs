@@ -68,4 +68,5 @@ async fn what_outlasts_the_drain_is_cut_and_told() {
     assert_eq!(busy.rest().await, "");
     let line = rig.line().await;
     assert!(line.starts_with("at=error code=H24 desc=\"Forced close\" "), "{line}");
+    assert!(line.contains(" dyno=web.1 connect=Nms service=Nms status= bytes=0 "), "{line}");
 }

@@ -270,4 +270,33 @@ async fn a_client_that_never_finishes_its_head_is_let_go() {
     let mut slow = rig.client().await;
     slow.send("GET / HTTP/1.1\r\nHost: app.loc").await;
     assert_eq!(slow.rest().await, "");
+    let mut idle = rig.client().await;
+    idle.send("GET / HTTP/1.1\r\nHost: nobody\r\n\r\n").await;
+    assert_eq!(idle.reply().await.status, 404);
+    assert_eq!(idle.rest().await, "");
+}
+
+#[tokio::test]
+async fn more_clients_than_places_wait_for_one() {
+    let mut limits = crate::rig::short_limits();
+    limits.connections_max = 2;
+    let directory = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let mut config = crate::rig::config(&directory, limits);
+    config.threads = 1;
+    let mut rig = Rig::from(directory, config).await;
+    let dyno = Backend::mirror().await;
+    rig.serve(&[dyno.address]).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = rig.client().await;
+        client.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
+        assert_eq!(client.reply().await.status, 200);
+        clients.push(client);
+    }
+    let mut waiting = rig.client().await;
+    waiting.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
+    let readable = tokio::time::timeout(Duration::from_millis(100), waiting.stream.readable()).await;
+    assert!(readable.is_err(), "served beyond the limit");
+    clients.pop();
+    assert_eq!(waiting.reply().await.status, 200);
 }

@@ -1,11 +1,16 @@
 //! The router on the wire: real sockets, small dynos made of a few lines of bytes.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail by a panic and ends with its runtime")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail by a panic and ends with its runtime"
+)]
 
 mod codes;
 mod drain;
 mod http;
 mod rig;
+mod rolling;
 mod tables;
 mod tls;
 mod upgrade;
