@@ -75,24 +75,35 @@ fn prepare<'a>(
     log: &'a mut Log,
     now: u64,
 ) -> Result<Context<'a>, BuildError> {
-    let name: String = request.build.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
-    let build_dir = places.tmp.join(format!("build_{name}"));
     let archive = Path::new(&request.source);
     if let Some(checksum) = &request.checksum {
         source::verify(archive, checksum)?;
     }
-    source::unpack(archive, &build_dir, request.strip_top_folder)?;
+    let context = workplace(places, request, log, now)?;
+    let build_dir = &context.build_dir;
+    source::unpack(archive, build_dir, request.strip_top_folder)?;
     for name in [".git", ".gitmodules"] {
         files::remove(&build_dir.join(name))?;
     }
-    tidy(&build_dir)?;
-    let ignored = slugignore::apply(&build_dir)?;
+    tidy(build_dir)?;
+    let ignored = slugignore::apply(build_dir)?;
     if ignored > 0 {
-        log.step(format!("Deleting {ignored} files matching .slugignore patterns."));
+        context.log.step(format!("Deleting {ignored} files matching .slugignore patterns."));
     }
+    Ok(context)
+}
+
+/// The directories and the environment of a build, before there is any source.
+pub(crate) fn workplace<'a>(
+    places: &'a Places,
+    request: &'a BuildRequest,
+    log: &'a mut Log,
+    now: u64,
+) -> Result<Context<'a>, BuildError> {
+    let name: String = request.build.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    let build_dir = places.tmp.join(format!("build_{name}"));
     let scratch = places.tmp.join(format!("renga_{name}"));
     files::make_dir(&scratch)?;
-    files::make_dir(&places.layers_out)?;
     let env_dir = Temporary::private(&places.private, &format!("env_{name}"))?;
     let env = base_environment(places, request);
     let (facts, layers) = (request.facts.clone(), Layers::default());
@@ -239,14 +250,15 @@ fn not_compatible(name: String, reason: &str, context: &mut Context<'_>) -> Buil
 // === after the buildpacks ===
 
 fn finish(outcome: Outcome, context: Context<'_>) -> Result<BuildResult, BuildError> {
-    let Context { places, log, build_dir, scratch, facts, layers, env_dir, .. } = context;
+    // What lies in the scratch directory goes with the dyno.
+    let Context { places, log, build_dir, facts, layers, env_dir, .. } = context;
     drop(env_dir);
     let process_types = process_types(&build_dir, &outcome.release, log)?;
     tidy(&build_dir)?;
     remove_finder_files(&build_dir)?;
+    files::make_dir(&places.layers_out)?;
     let layers = layers.finish(places, &build_dir)?;
     let cache = keep_cache(places, log)?;
-    drop(std::fs::remove_dir_all(&scratch));
     Ok(BuildResult {
         layers,
         cache,

@@ -84,7 +84,11 @@ pub(super) fn install(build: &Build<'_>, context: &mut Context<'_>) -> Result<()
         }
         Manager::Yarn if build.runtime.manager_major > 1 => {
             context.log.detail("Running 'yarn install' with yarn.lock");
-            run(build, context, if with_lock { &["install", "--immutable"] } else { &["install"] })
+            run(
+                build,
+                context,
+                if with_lock { &["install", "--immutable"] } else { &["install", "--no-immutable"] },
+            )
         }
         Manager::Yarn => {
             context.log.detail("Running 'yarn install' with yarn.lock");

@@ -60,6 +60,21 @@ pub(super) fn provide(context: &mut Context<'_>, wanted: Version) -> Result<Opti
     Ok(Some(runtime))
 }
 
+/// Puts the newest 3.x of the packages into `folder/python-3.x.y`; its version, or none if there is none.
+pub(crate) fn provision(
+    context: &Context<'_>,
+    minor: u32,
+    folder: &Path,
+) -> Result<Option<String>, BuildError> {
+    let Some(apt) = Apt::update(context)? else { return Ok(None) };
+    let Some(version) = apt.candidate(context, minor)?.as_deref().and_then(upstream) else { return Ok(None) };
+    let home = folder.join(format!("python-{version}"));
+    files::remove(&home)?;
+    files::make_dir(&home)?;
+    apt.install(context, version, &home)?;
+    Ok(Some(version.to_string()))
+}
+
 /// The versions that the packages have.
 pub(super) fn offered(context: &mut Context<'_>) -> Result<Vec<Version>, BuildError> {
     let Some(apt) = Apt::update(context)? else { return Ok(Vec::new()) };

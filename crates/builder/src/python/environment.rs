@@ -46,6 +46,7 @@ impl Environment {
         for alias in ["python3".to_owned(), format!("python{minor}")] {
             files::link(Path::new("python"), &home.join("bin").join(alias))?;
         }
+        files::write(&home.join("bin/activate"), include_str!("profile/activate.sh"))?;
         context.layers.link(&home, &context.build_dir.join(".heroku/python"))?;
         Ok(Self { home, minor, restored: false })
     }

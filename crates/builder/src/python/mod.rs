@@ -23,6 +23,7 @@ use crate::{
     context::{CONFIG_KEPT_BACK, Context},
     files,
 };
+pub(crate) use apt::provision;
 use environment::Environment;
 use manager::Manager;
 use runtime::Runtime;

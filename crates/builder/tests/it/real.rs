@@ -16,7 +16,6 @@ use crate::{
 };
 
 /// The root of the stack, unpacked if it was given as a tar file; none if these tests were not asked for.
-#[expect(clippy::disallowed_methods, reason = "the environment chooses these tests")]
 fn stack() -> Option<PathBuf> {
     static UNPACKING: Mutex<()> = Mutex::new(());
     let given = PathBuf::from(std::env::var_os("RENGA_TEST_STACK")?);
