@@ -35,6 +35,26 @@ pub(crate) enum Failure {
         #[source]
         cause: io::Error,
     },
+    #[error("the environment names no home directory")]
+    NoHome,
+    #[error("could not use {}", file.display())]
+    Netrc {
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot log in with HEROKU_API_KEY set")]
+    LoginWithKey,
+    #[error("the platform gave no token")]
+    NoTokenGiven,
+    #[error("the certificate of {url} is signed by a CA that is not trusted")]
+    UnknownCa { url: String, found: String, expected: Option<String> },
+    #[error("could not listen on local port {port}")]
+    LocalPort {
+        port: u16,
+        #[source]
+        cause: io::Error,
+    },
     #[error("you are not signed in to the platform at {api}")]
     NoToken { api: String },
     #[error("could not reach the platform at {api}")]
@@ -54,14 +74,64 @@ pub(crate) enum Failure {
     },
     #[error("git {doing} failed: {stderr}")]
     Git { doing: String, stderr: String },
+    #[error("this folder is no git repository")]
+    NoRepository,
+    #[error("the editor {editor} ended with an error; nothing was changed")]
+    Editor { editor: String },
+    #[error("could not read the Procfile {}", file.display())]
+    Procfile {
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("could not read the environment file {}", file.display())]
+    EnvFile {
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("line {line} of {} is no KEY=value", file.display())]
+    EnvLine { file: PathBuf, line: usize },
     // === what was asked for ===
     #[error("{0}")]
     Usage(String),
+    #[error("missing required flag: --app")]
+    NoApp,
+    #[error("several apps belong to this folder: {}", remotes.join(", "))]
+    ManyApps { remotes: Vec<String> },
+    #[error("remote {remote} of this folder is no app of this platform")]
+    NoSuchRemote { remote: String },
+    #[error("confirmation {typed:?} did not match {app}; nothing was done")]
+    NotConfirmed { app: String, typed: String },
+    #[error("the config vars of ⬢ {app} were changed by somebody else meanwhile; nothing was changed")]
+    ConfigMoved { app: String },
+    #[error("no release of ⬢ {app} found to go to")]
+    NoEarlierRelease { app: String },
+    #[error("no process types on ⬢ {app}")]
+    NoProcessTypes { app: String },
+    #[error("buildpack {buildpack} is not set on your app")]
+    NoSuchBuildpack { buildpack: String },
+    // === dynos and logs ===
+    #[error("could not attach to {dyno}")]
+    NotAttached {
+        dyno: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the platform gave no rendezvous for {dyno}")]
+    NoRendezvous { dyno: String },
+    #[error("{dyno} was stopped, or the connection to it broke, before its command told an exit code")]
+    DynoLost { dyno: String },
+    #[error("the log ended (HTTP {status})")]
+    LogsEnded { status: u16 },
     // === answers of the API ===
     #[error("{}", body.message)]
     Refused { status: u16, body: ErrorBody },
     #[error("{method} {path} was answered with HTTP {status} and no explanation")]
-    Garbled { method: &'static str, path: String, status: u16, excerpt: String },
+    Garbled { method: String, path: String, status: u16, excerpt: String },
+    /// Whoever read our output has stopped reading: nothing to say, and nobody to say it to.
+    #[error("the reader of the output has gone")]
+    ReaderGone,
     /// A process that we ran for the user ended so; it has said why itself.
     #[error("the process exited with code {0}")]
     Exited(u8),
@@ -97,6 +167,40 @@ impl Failure {
             Self::Refused { status: 401, .. } => {
                 "The token is not valid here. Sign in again with `renga login`.".into()
             }
+            Self::NoHome => "Set HOME.".into(),
+            Self::LoginWithKey => "Unset it, or go on without logging in: the key is used as it is.".into(),
+            Self::UnknownCa { found, expected: None, .. } => format!(
+                "Its fingerprint is\n  {found}\nIf that is what the platform's operator tells you (openssl x509 -noout \
+                 -fingerprint -sha256 -in DATA_DIR/run/ca.pem),\nrepeat this with --fingerprint {found}"
+            ),
+            Self::UnknownCa { found, expected: Some(expected), .. } => {
+                format!("Expected {expected}\nFound    {found}\nSomebody may be listening in: nothing was sent.")
+            }
+            Self::LocalPort { .. } => "Choose another one with --port.".into(),
+            Self::NoRepository => "Go to the top folder of your app, or make it a repository with `git init`.".into(),
+            Self::Procfile { .. } => {
+                "Write one that says how your app starts, for example:\n  web: python app.py".into()
+            }
+            Self::EnvFile { .. } => "Name another one with --env FILE.".into(),
+            Self::ConfigMoved { .. } => "Run the command again: it starts from what is set now.".into(),
+            Self::NoProcessTypes { .. } => {
+                "Process types come with the first deploy: git push heroku main".into()
+            }
+            Self::NoSuchBuildpack { .. } => "`renga buildpacks` shows the list.".into(),
+            Self::DynoLost { .. } => "`renga logs` may tell why.".into(),
+            Self::LogsEnded { .. } => "Log stream timed out. Please try again.".into(),
+            Self::NoApp => {
+                "Name it with --app APP or HEROKU_APP, or work in a folder that has a git remote of it: \
+                 `renga git:remote --app APP` adds one."
+                    .into()
+            }
+            Self::ManyApps { .. } => {
+                "Say which one is meant: --app APP or --remote REMOTE. `git config heroku.remote REMOTE` makes one the \
+                 usual one."
+                    .into()
+            }
+            Self::NoSuchRemote { .. } => "`git remote -v` shows the remotes of this folder.".into(),
+            Self::NotConfirmed { app, .. } => format!("To do it without being asked: --confirm {app}"),
             Self::Garbled { excerpt, .. } if !excerpt.is_empty() => excerpt.clone(),
             _ => return None,
         })
@@ -105,7 +209,7 @@ impl Failure {
     /// As it is printed: lines behind a mark, as Heroku's users know it.
     pub(crate) fn text(&self) -> Option<String> {
         let mut lines = vec![format!("Error: {}", capitalised(&self.to_string()))];
-        if let Self::Exited(_) = self {
+        if matches!(self, Self::Exited(_) | Self::ReaderGone) {
             return None;
         }
         let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
@@ -126,6 +230,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Exited(code) => *code,
+            Self::ReaderGone => 0,
             Self::Refused { .. } => EXIT_API,
             Self::Usage(_) => EXIT_USAGE,
             Self::Program { cause, .. } if cause.kind() == io::ErrorKind::NotFound => EXIT_NOT_FOUND,

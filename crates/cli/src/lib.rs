@@ -1,30 +1,183 @@
-//! Heroku's commands under the same names, for a platform of one's own.
+//! Heroku's commands under the same names, for a platform of one's own: what the binary `renga` is to its users.
+//!
+//! ```text
+//! what was typed ─clap─> Command ─┐
+//! the environment ────────────────┴─> Context ─> Place (where, who) ─> Client (API) ─> shown, or Failure (words)
+//!                                        ├─> exec, env, connect    other programs are pointed at the platform
+//!                                        ├─> run                   a terminal, at the other end of a rendezvous
+//!                                        └─> local                 no platform at all
+//! ```
+//!
+//! Every command is a straight line: find the platform, ask it, show the answer. Results go to stdout, progress to
+//! stderr, and everything that a user reads on failure stands in `errors`. Exit codes: 0, the command's own code for what
+//! runs commands, 2 for a refusal of the API, 64 for what can't be meant, 1 for the rest.
+//!
+//! The crate refuses to read the environment (the binary hands it over), to start a runtime (it blocks, and starts in
+//! milliseconds), to retry what failed, and to decide anything that the platform decides.
 
+mod app;
+mod attach;
+mod client;
 mod commands;
+mod connect;
+mod context;
 mod environment;
 mod errors;
+mod git;
+mod local;
 mod netrc;
+mod output;
 mod platform;
+mod terminal;
+mod tls;
 
 use std::{io::Write as _, process::ExitCode};
 
 pub use environment::Environment;
 
-use commands::shell;
+use commands::{apps, buildpacks, config, dynos, logs, releases, repository, session, shell};
+use context::Context;
 use errors::Failure;
 
 /// What a user can ask for. The binary flattens it into its own commands.
 #[derive(Debug, clap::Subcommand)]
+#[rustfmt::skip]
 pub enum Command {
     /// Run a program (heroku, git, terraform, ...) that talks to this platform
     Exec(shell::ExecArgs),
     /// Print the variables that point a shell at this platform
     Env(shell::EnvArgs),
+    /// Connect to a platform on another machine
+    Connect(connect::ConnectArgs),
+
+    /// Sign in; the token is kept in ~/.netrc
+    #[command(visible_alias = "auth:login")]
+    Login(session::LoginArgs),
+    /// Forget the token in ~/.netrc
+    #[command(visible_alias = "auth:logout")]
+    Logout(session::SessionArgs),
+    /// Show who you are to the platform
+    #[command(name = "auth:whoami", visible_alias = "whoami")]
+    Whoami(session::SessionArgs),
+    /// Print the token that commands use
+    #[command(name = "auth:token")]
+    Token(session::SessionArgs),
+
+    /// List your apps
+    #[command(visible_alias = "apps:list", alias = "list")]
+    Apps(apps::ListArgs),
+    /// Create an app, and a git remote for it
+    #[command(visible_alias = "apps:create")]
+    Create(apps::CreateArgs),
+    /// Show what an app is
+    #[command(visible_alias = "apps:info")]
+    Info(apps::InfoArgs),
+    /// Open an app in a browser
+    #[command(visible_alias = "apps:open")]
+    Open(apps::OpenArgs),
+    /// Give an app another name
+    #[command(name = "apps:rename", visible_alias = "rename")]
+    Rename(apps::RenameArgs),
+    /// Delete an app for good
+    #[command(visible_aliases = ["apps:destroy", "apps:delete"])]
+    Destroy(apps::DestroyArgs),
+    /// Show whether an app is in maintenance mode
+    Maintenance(apps::MaintenanceArgs),
+    /// Show a maintenance page instead of the app
+    #[command(name = "maintenance:on")]
+    MaintenanceOn(apps::MaintenanceArgs),
+    /// Show the app again
+    #[command(name = "maintenance:off")]
+    MaintenanceOff(apps::MaintenanceArgs),
+    /// List the host names of an app
+    Domains(apps::DomainsArgs),
+
+    /// Add a git remote for an app to this repository
+    #[command(name = "git:remote")]
+    GitRemote(repository::RemoteArgs),
+    /// Clone an app's repository
+    #[command(name = "git:clone")]
+    GitClone(repository::CloneArgs),
+    /// Tell git the token; called by git
+    #[command(name = "git:credentials")]
+    GitCredentials(repository::CredentialsArgs),
+
+    /// List an app's dynos
+    Ps(dynos::ListArgs),
+    /// Set how many dynos of which size run, or show it
+    #[command(name = "ps:scale", visible_alias = "scale")]
+    Scale(dynos::ScaleArgs),
+    /// Set the size of dynos, or show it
+    #[command(name = "ps:type", visible_aliases = ["ps:resize", "resize"])]
+    Resize(dynos::TypeArgs),
+    /// Restart all dynos, those of a type, or one
+    #[command(name = "ps:restart", visible_aliases = ["restart", "dyno:restart"])]
+    Restart(dynos::WhichArgs),
+    /// Stop a dyno, or those of a type
+    #[command(name = "ps:stop", visible_aliases = ["stop", "ps:kill", "kill"])]
+    Stop(dynos::WhichArgs),
+
+    /// Show an app's log
+    Logs(logs::LogsArgs),
+    /// Run a command in a dyno of its own, attached to this terminal
+    Run(attach::RunArgs),
+    /// Run a command in a dyno of its own, and leave it alone
+    #[command(name = "run:detached")]
+    RunDetached(attach::RunArgs),
+
+    /// List an app's config vars
+    Config(config::ListArgs),
+    /// Set config vars and restart
+    #[command(name = "config:set", visible_alias = "config:add")]
+    ConfigSet(config::SetArgs),
+    /// Print the values of config vars
+    #[command(name = "config:get")]
+    ConfigGet(config::GetArgs),
+    /// Unset config vars and restart
+    #[command(name = "config:unset", visible_alias = "config:remove")]
+    ConfigUnset(config::UnsetArgs),
+    /// Edit config vars in your editor
+    #[command(name = "config:edit")]
+    ConfigEdit(config::EditArgs),
+
+    /// List an app's releases
+    Releases(releases::ListArgs),
+    /// Show a release and its config vars
+    #[command(name = "releases:info")]
+    ReleaseInfo(releases::InfoArgs),
+    /// Show what the release command printed
+    #[command(name = "releases:output")]
+    ReleaseOutput(releases::ReleaseArgs),
+    /// Go back to an earlier release
+    #[command(visible_alias = "releases:rollback")]
+    Rollback(releases::ReleaseArgs),
+
+    /// List an app's buildpacks
+    Buildpacks(buildpacks::ListArgs),
+    /// Add a buildpack
+    #[command(name = "buildpacks:add")]
+    BuildpackAdd(buildpacks::OneArgs),
+    /// Set the buildpack at a place of the list, the first if none is named
+    #[command(name = "buildpacks:set")]
+    BuildpackSet(buildpacks::OneArgs),
+    /// Remove a buildpack
+    #[command(name = "buildpacks:remove")]
+    BuildpackRemove(buildpacks::RemoveArgs),
+    /// Remove all buildpacks: the next build finds its own
+    #[command(name = "buildpacks:clear")]
+    BuildpacksClear(buildpacks::ClearArgs),
+
+    /// Run the app on this machine, by its Procfile
+    #[command(visible_alias = "local:start")]
+    Local(local::LocalArgs),
+    /// Run one command on this machine with the app's .env
+    #[command(name = "local:run")]
+    LocalRun(local::LocalRunArgs),
 }
 
 /// Runs one command; the code is what the process ends with.
 pub fn run(command: Command, env: &Environment) -> ExitCode {
-    match dispatch(command, env) {
+    match dispatch(command, &Context::new(env, jiff::Timestamp::now())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(text) = failure.text() {
@@ -36,9 +189,52 @@ pub fn run(command: Command, env: &Environment) -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, env: &Environment) -> Result<(), Failure> {
-    match command {
-        Command::Exec(args) => shell::exec(&args, env),
-        Command::Env(args) => shell::env(&args, env),
+#[rustfmt::skip]
+fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
+    match &command {
+        Command::Exec(args) => shell::exec(args, context.env),
+        Command::Env(args) => shell::env(args, context),
+        Command::Connect(args) => connect::connect(context, args),
+        Command::Login(args) => session::login(context, args),
+        Command::Logout(args) => session::logout(context, args),
+        Command::Whoami(args) => session::whoami(context, args),
+        Command::Token(args) => session::token(context, args),
+        Command::Apps(args) => apps::list(context, args),
+        Command::Create(args) => apps::create(context, args),
+        Command::Info(args) => apps::info(context, args),
+        Command::Open(args) => apps::open(context, args),
+        Command::Rename(args) => apps::rename(context, args),
+        Command::Destroy(args) => apps::destroy(context, args),
+        Command::Maintenance(args) => apps::maintenance(context, args),
+        Command::MaintenanceOn(args) => apps::maintenance_set(context, args, true),
+        Command::MaintenanceOff(args) => apps::maintenance_set(context, args, false),
+        Command::Domains(args) => apps::domains(context, args),
+        Command::GitRemote(args) => repository::remote(context, args),
+        Command::GitClone(args) => repository::clone(context, args),
+        Command::GitCredentials(args) => repository::credentials(context, args),
+        Command::Ps(args) => dynos::list(context, args),
+        Command::Scale(args) => dynos::scale(context, args),
+        Command::Resize(args) => dynos::resize(context, args),
+        Command::Restart(args) => dynos::restart(context, args),
+        Command::Stop(args) => dynos::stop(context, args),
+        Command::Logs(args) => logs::logs(context, args),
+        Command::Run(args) => attach::run(context, args),
+        Command::RunDetached(args) => attach::run_detached(context, args),
+        Command::Config(args) => config::list(context, args),
+        Command::ConfigSet(args) => config::set(context, args),
+        Command::ConfigGet(args) => config::get(context, args),
+        Command::ConfigUnset(args) => config::unset(context, args),
+        Command::ConfigEdit(args) => config::edit(context, args),
+        Command::Releases(args) => releases::list(context, args),
+        Command::ReleaseInfo(args) => releases::info(context, args),
+        Command::ReleaseOutput(args) => releases::output(context, args),
+        Command::Rollback(args) => releases::rollback(context, args),
+        Command::Buildpacks(args) => buildpacks::list(context, args),
+        Command::BuildpackAdd(args) => buildpacks::add(context, args),
+        Command::BuildpackSet(args) => buildpacks::set(context, args),
+        Command::BuildpackRemove(args) => buildpacks::remove(context, args),
+        Command::BuildpacksClear(args) => buildpacks::clear(context, args),
+        Command::Local(args) => local::local(context, args),
+        Command::LocalRun(args) => local::local_run(args),
     }
 }

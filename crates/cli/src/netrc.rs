@@ -60,6 +60,7 @@ impl Netrc {
         self.field(machine, "password")
     }
 
+    #[cfg(test)]
     pub(crate) fn login(&self, machine: &str) -> Option<&str> {
         self.field(machine, "login")
     }

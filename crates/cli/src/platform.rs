@@ -11,6 +11,6 @@ mod bundle;
 mod exports;
 mod place;
 
-pub(crate) use bundle::trust_bundle;
-pub(crate) use exports::Exports;
-pub(crate) use place::{Place, PlaceArgs};
+use bundle::trust_bundle;
+pub(crate) use exports::{Exports, helper_command, quote_sh};
+pub(crate) use place::{Place, PlaceArgs, authority};

@@ -1,9 +1,10 @@
 //! `exec` and `env`: other programs, pointed at the platform.
 
-use std::{ffi::OsString, io::Write as _, os::unix::process::CommandExt as _, process::Command};
+use std::{ffi::OsString, os::unix::process::CommandExt as _, process::Command};
 
 use crate::{
     Environment,
+    context::Context,
     errors::Failure,
     platform::{Exports, Place, PlaceArgs},
 };
@@ -54,19 +55,13 @@ pub(crate) fn exec(args: &ExecArgs, env: &Environment) -> Result<(), Failure> {
     Err(Failure::Program { program: program.to_string_lossy().into_owned(), cause })
 }
 
-pub(crate) fn env(args: &EnvArgs, env: &Environment) -> Result<(), Failure> {
-    let exports = exports(&args.place, args.no_token, env)?;
-    let text = if args.fish { exports.for_fish() } else { exports.for_sh() };
-    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::local("write the exports"))
+pub(crate) fn env(args: &EnvArgs, context: &Context<'_>) -> Result<(), Failure> {
+    let exports = exports(&args.place, args.no_token, context.env)?;
+    context.out.print(&if args.fish { exports.for_fish() } else { exports.for_sh() })
 }
 
 fn exports(place: &PlaceArgs, no_token: bool, env: &Environment) -> Result<Exports, Failure> {
     let place = Place::find(place, env)?;
     let token = place.token.as_ref().filter(|_| !no_token);
-    Exports::new(&place, token, &own_path(), env)
-}
-
-/// The path of this program, for others who call it.
-pub(crate) fn own_path() -> String {
-    std::env::current_exe().map_or_else(|_| "renga".into(), |path| path.to_string_lossy().into_owned())
+    Exports::new(&place, token, &super::own_path(), env)
 }

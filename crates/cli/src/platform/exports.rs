@@ -48,8 +48,11 @@ impl Exports {
         exports.put("HEROKU_GIT_HOST", &place.git_host);
         exports.put("HEROKU_DATA_HOST", "localhost");
         SWITCHES.iter().for_each(|(name, value)| exports.put(name, value));
-        if let Some(data_dir) = &place.data_dir {
-            exports.put("RENGA_DATA_DIR", &data_dir.to_string_lossy());
+        match &place.data_dir {
+            Some(data_dir) => exports.put("RENGA_DATA_DIR", &data_dir.to_string_lossy()),
+            // It would name another platform.
+            None if env.get("RENGA_DATA_DIR").is_some() => exports.unset.push("RENGA_DATA_DIR".into()),
+            None => {}
         }
         match token {
             Some(token) => exports.put("HEROKU_API_KEY", token.expose()),
@@ -99,7 +102,7 @@ impl Exports {
         }
         // An empty helper first: those configured for all hosts must not be asked, or told, about this one.
         entries.push((format!("credential.{git}.helper"), String::new()));
-        entries.push((format!("credential.{git}.helper"), helper_command(helper)));
+        entries.push((format!("credential.{git}.helper"), helper_command(helper, place)));
         let at = |n: usize| {
             let key = env.vars.get(&format!("GIT_CONFIG_KEY_{n}"))?;
             Some((key.clone(), env.vars.get(&format!("GIT_CONFIG_VALUE_{n}"))?.clone()))
@@ -139,8 +142,12 @@ impl Exports {
 }
 
 /// What git runs, by a shell, when it needs the token.
-pub(crate) fn helper_command(renga: &str) -> String {
-    format!("!{} git:credentials", quote_sh(renga))
+pub(crate) fn helper_command(renga: &str, place: &Place) -> String {
+    let mut command = format!("!{} git:credentials", quote_sh(renga));
+    if let Some(data_dir) = &place.data_dir {
+        command.push_str(&format!(" --data-dir {}", quote_sh(&data_dir.to_string_lossy())));
+    }
+    command
 }
 
 /// One word of a POSIX shell.
@@ -164,6 +171,8 @@ mod tests {
             token: Some(Secret::new("T")),
         }
     }
+
+    const HELPER: &str = r"!'/opt/it'\''s/renga' git:credentials --data-dir '/var/lib/renga'";
 
     fn exports(place: &Place, token: bool, env: &Environment) -> Exports {
         Exports::new(place, place.token.as_ref().filter(|_| token), "/opt/it's/renga", env).unwrap()
@@ -207,7 +216,7 @@ mod tests {
         assert_eq!(value(&first, "GIT_CONFIG_COUNT"), Some("3"));
         assert_eq!(value(&first, "GIT_CONFIG_KEY_0"), None);
         assert_eq!(value(&first, "GIT_CONFIG_VALUE_1"), Some(""));
-        assert_eq!(value(&first, "GIT_CONFIG_VALUE_2"), Some(r"!'/opt/it'\''s/renga' git:credentials"));
+        assert_eq!(value(&first, "GIT_CONFIG_VALUE_2"), Some(HELPER));
         assert_eq!(value(&first, "NO_PROXY"), Some("internal,localhost,127.0.0.1"));
         env.vars.extend(first.set);
         assert_eq!(value(&exports(&place(None), true, &env), "GIT_CONFIG_COUNT"), None);
@@ -221,7 +230,7 @@ mod tests {
         let text = exports(&place(Some(&ca)), true, &Environment::default()).for_sh();
         let script = format!("{text}\nprintf %s \"$NODE_EXTRA_CA_CERTS|$GIT_CONFIG_VALUE_2\"");
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-        let expected = format!("{}|!'/opt/it'\\''s/renga' git:credentials", ca.display());
+        let expected = format!("{}|{HELPER}", ca.display());
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     }
 }

@@ -1,0 +1,242 @@
+//! `run` and `run:detached`.
+
+use std::collections::BTreeMap;
+
+use renga_wire::{Dyno, DynoCreate, EnvValue, LogSessionCreate};
+
+use super::{
+    session::{Attached, Ended},
+    status,
+    window::Meeting,
+};
+use crate::{
+    app::AppArgs,
+    commands::logs,
+    context::{Context, OnApp},
+    errors::Failure,
+    terminal, tls,
+};
+
+/// The port of a rendezvous that names none.
+const RENDEZVOUS_PORT: u16 = 5000;
+
+/// `run` and `run:detached`
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(
+    after_help = "Examples:\n  renga run bash -a times\n  renga run -- python manage.py migrate --noinput\n  \
+                        renga run --size standard-2x --env \"DEBUG=1;LEVEL=2\" rake task\n  \
+                        renga run --no-tty pg_dump > dump.sql\n  renga run:detached rake reindex\n\n\
+                        Flags of this command may stand behind the command, as with heroku; what follows -- belongs to \
+                        the command.\nThe exit code is the command's."
+)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Size of the dyno
+    #[arg(short, long)]
+    pub size: Option<String>,
+    /// Process type whose name the dyno has
+    #[arg(long, value_name = "TYPE")]
+    pub r#type: Option<String>,
+    /// Environment variables, as A=1;B=2
+    #[arg(short, long, value_name = "VARS")]
+    pub env: Option<String>,
+    /// No terminal: bytes go through as they are
+    #[arg(long)]
+    pub no_tty: bool,
+    /// Do not wait for it; its output goes to the log
+    #[arg(short, long)]
+    pub detached: bool,
+    /// With --detached: show the log
+    #[arg(short, long)]
+    pub tail: bool,
+    /// Accepted for the sake of habit: the exit code is always the command's
+    #[arg(short = 'x', long, hide = true)]
+    pub exit_code: bool,
+    /// Accepted for the sake of habit
+    #[arg(long, hide = true)]
+    pub no_notify: bool,
+    /// Accepted for the sake of habit
+    #[arg(long, hide = true)]
+    pub no_launcher: bool,
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+pub(crate) fn run(context: &Context<'_>, args: &RunArgs) -> Result<(), Failure> {
+    let args = args.clone().with_late_flags()?;
+    let on = context.on_app(&args.app)?;
+    if args.detached {
+        return detached(context, &on, &args);
+    }
+    let shown = joined(&args.command);
+    let tty = !args.no_tty && terminal::is_interactive();
+    let app = context.out.app_doing(&on.app);
+    let progress = context.out.doing(&format!("Running {shown} on {app}"));
+    let asked = DynoCreate { force_no_tty: (!tty).then_some(true), ..asked(context, &args, tty)? };
+    let dyno: Dyno = on.client.post(&on.path("/dynos"), &asked)?;
+    let meeting = meeting(&dyno, &on)?;
+    let attached =
+        Attached::meet(meeting).map_err(|cause| Failure::NotAttached { dyno: dyno.name.clone(), cause })?;
+    progress.done_with(&format!("up, {} ({})", dyno.name, dyno.size));
+    match attached.run(tty)? {
+        Ended::Command(0) => Ok(()),
+        Ended::Command(code) | Ended::Left(code) => Err(Failure::Exited(code)),
+        Ended::Lost => Err(Failure::DynoLost { dyno: dyno.name }),
+    }
+}
+
+pub(crate) fn run_detached(context: &Context<'_>, args: &RunArgs) -> Result<(), Failure> {
+    run(context, &RunArgs { detached: true, ..args.clone() })
+}
+
+fn detached(context: &Context<'_>, on: &OnApp, args: &RunArgs) -> Result<(), Failure> {
+    let app = context.out.app_doing(&on.app);
+    let progress = context.out.doing(&format!("Running {} on {app}", joined(&args.command)));
+    let dyno: Dyno = on.client.post(&on.path("/dynos"), &asked(context, args, false)?)?;
+    progress.done_with(&format!("done, {}", dyno.name));
+    if args.tail {
+        let session =
+            LogSessionCreate { dyno: Some(dyno.name), tail: Some(true), ..LogSessionCreate::default() };
+        return logs::follow(context, on, &session, context.out.colours);
+    }
+    context
+        .out
+        .note(&format!("Run renga logs --app {} --dyno-name {} to view the output.\n", on.app, dyno.name));
+    Ok(())
+}
+
+fn asked(context: &Context<'_>, args: &RunArgs, tty: bool) -> Result<DynoCreate, Failure> {
+    let mut env = args.env.as_deref().map(parse_env).transpose()?.unwrap_or_default();
+    if let Some(term) = context.env.get("TERM").filter(|_| !args.detached) {
+        env.entry("TERM".into()).or_insert_with(|| EnvValue::Text(term.to_owned()));
+    }
+    if let Some(size) = tty.then(terminal::window_size).flatten() {
+        env.insert("COLUMNS".into(), EnvValue::Number(size.columns.into()));
+        env.insert("LINES".into(), EnvValue::Number(size.rows.into()));
+    }
+    let command = joined(&args.command);
+    Ok(DynoCreate {
+        command: if args.detached { command } else { status::telling(&command) },
+        attach: Some(!args.detached),
+        env: Some(env),
+        size: args.size.clone(),
+        process_type: args.r#type.clone(),
+        ..DynoCreate::default()
+    })
+}
+
+/// `rendezvous://HOST:PORT/SECRET`
+fn meeting(dyno: &Dyno, on: &OnApp) -> Result<Meeting, Failure> {
+    let wrong = || Failure::NoRendezvous { dyno: dyno.name.clone() };
+    let rest =
+        dyno.attach_url.as_deref().and_then(|url| url.strip_prefix("rendezvous://")).ok_or_else(wrong)?;
+    let (authority, secret) = rest.split_once('/').ok_or_else(wrong)?;
+    let (host, port) = tls::split_authority(authority, RENDEZVOUS_PORT).ok_or_else(wrong)?;
+    Ok(Meeting { host, port, secret: secret.to_owned(), ca: on.place.ca.clone() })
+}
+
+/// One argument is a command line as it is; of several, those that hold blanks or quotes are put in quotes.
+fn joined(command: &[String]) -> String {
+    if let [line] = command {
+        return line.clone();
+    }
+    let word =
+        |word: &String| match word.is_empty() || word.contains(char::is_whitespace) || word.contains('"') {
+            true => format!("\"{}\"", word.replace('"', "\\\"")),
+            false => word.clone(),
+        };
+    command.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn parse_env(text: &str) -> Result<BTreeMap<String, EnvValue>, Failure> {
+    let pairs = text.split(';').map(str::trim).filter(|pair| !pair.is_empty());
+    let one = |pair: &str| {
+        let wrong = || Failure::Usage(format!("env flag {pair} appears invalid. Avoid using ';' in values."));
+        let (key, value) =
+            pair.split_once('=').filter(|(key, _)| !key.trim().is_empty()).ok_or_else(wrong)?;
+        Ok((key.trim().to_owned(), EnvValue::Text(value.trim().to_owned())))
+    };
+    pairs.map(one).collect()
+}
+
+// === flags behind the command ===
+
+impl RunArgs {
+    /// `run bash -a times`: people write it so, and heroku understands it.
+    fn with_late_flags(mut self) -> Result<Self, Failure> {
+        let mut words = std::mem::take(&mut self.command).into_iter();
+        while let Some(word) = words.next() {
+            if word == "--" {
+                self.command.extend(words);
+                break;
+            }
+            let (flag, glued) = match word.split_once('=').filter(|_| word.starts_with("--")) {
+                Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
+                None => (word.clone(), None),
+            };
+            let mut value = || {
+                let next = glued.clone().or_else(|| words.next());
+                next.ok_or_else(|| Failure::Usage(format!("flag {flag} expects a value")))
+            };
+            match flag.as_str() {
+                "-a" | "--app" => self.app.app = Some(value()?),
+                "-r" | "--remote" => self.app.remote = Some(value()?),
+                "-s" | "--size" => self.size = Some(value()?),
+                "-e" | "--env" => self.env = Some(value()?),
+                "--type" => self.r#type = Some(value()?),
+                "--data-dir" => self.app.place.data_dir = Some(value()?.into()),
+                "--no-tty" => self.no_tty = true,
+                "-x" | "--exit-code" => self.exit_code = true,
+                "--no-notify" | "--no-launcher" => {}
+                _ => self.command.push(word),
+            }
+        }
+        match self.command.is_empty() {
+            true => Err(Failure::Usage("say what to run: renga run COMMAND".into())),
+            false => Ok(self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &[&str]) -> Vec<String> {
+        text.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn late(text: &[&str]) -> RunArgs {
+        RunArgs { command: words(text), ..RunArgs::default() }.with_late_flags().unwrap()
+    }
+
+    #[test]
+    fn flags_may_stand_behind_the_command() {
+        let args = late(&["bash", "-a", "times", "--size=basic"]);
+        assert_eq!(
+            (args.command, args.app.app.as_deref(), args.size.as_deref()),
+            (words(&["bash"]), Some("times"), Some("basic"))
+        );
+        let args = late(&["rake", "-T", "--", "-a", "b"]);
+        assert_eq!((args.command, args.app.app), (words(&["rake", "-T", "-a", "b"]), None));
+        assert!(RunArgs { command: words(&["bash", "-a"]), ..RunArgs::default() }.with_late_flags().is_err());
+        assert!(RunArgs { command: words(&["-x"]), ..RunArgs::default() }.with_late_flags().is_err());
+    }
+
+    #[test]
+    fn one_word_is_a_line_and_many_are_words() {
+        assert_eq!(joined(&words(&["echo $HOME; exit 3"])), "echo $HOME; exit 3");
+        assert_eq!(joined(&words(&["echo", "two words", "a\"b", "c"])), r#"echo "two words" "a\"b" c"#);
+        assert_eq!(joined(&words(&["printf", ""])), "printf \"\"");
+    }
+
+    #[test]
+    fn variables_are_parted_by_semicolons() {
+        let env = parse_env("A=1; B = x=y ;").unwrap();
+        assert_eq!(env["A"], EnvValue::Text("1".into()));
+        assert_eq!(env["B"], EnvValue::Text("x=y".into()));
+        assert!(parse_env("A=1;b").is_err());
+    }
+}
