@@ -210,11 +210,13 @@ fn inside(path: &Path) -> Option<PathBuf> {
 }
 
 /// Whether a symlink at `link` leads to somewhere in the tree, or to a place of the dyno that apps link to with
-/// good reason: `/app` is the tree itself at run time, and logs are linked to the standard streams.
+/// good reason: `/app` is the tree itself at run time, logs are linked to the standard streams, and a virtual
+/// environment that was committed links to `/usr/bin/python3`.
 fn link_stays(link: &Path, target: &Path) -> bool {
     if target.is_absolute() {
         let climbs = target.components().any(|part| part == Component::ParentDir);
-        return !climbs && ["/app", "/tmp", "/dev"].iter().any(|root| target.starts_with(root));
+        return !climbs
+            && ["/app", "/tmp", "/dev", "/usr", "/bin"].iter().any(|root| target.starts_with(root));
     }
     let mut depth = link.components().count().saturating_sub(1);
     for component in target.components() {

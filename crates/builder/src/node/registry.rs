@@ -30,16 +30,18 @@ pub(super) struct Bootstrap {
     npm: PathBuf,
     env: Env,
     folder: PathBuf,
+    /// The prefix that it was found in, if that is complete enough to become a runtime.
+    prefix: Option<PathBuf>,
 }
 
 impl Bootstrap {
     /// `last` is the root of the last build's runtime layer, if there is one.
     pub(super) fn find(context: &Context<'_>, env: &Env, last: Option<&Path>) -> Result<Self, BuildError> {
-        let prefixes = [last.map(Path::to_owned), Some(context.places.stack_tools.join("node"))];
-        for prefix in prefixes.into_iter().flatten() {
-            if let Some(found) = Self::in_prefix(context, env, &prefix) {
-                return Ok(found);
-            }
+        if let Some(found) = last.and_then(|prefix| Self::in_prefix(context, env, prefix)) {
+            return Ok(Self { prefix: None, ..found });
+        }
+        if let Some(found) = Self::in_prefix(context, env, &context.places.stack_tools.join("node")) {
+            return Ok(found);
         }
         if let (Some(node), Some(npm)) = (which("node".as_ref(), env), which("npm".as_ref(), env)) {
             return Ok(Self::with(context, env, node, npm));
@@ -60,21 +62,19 @@ impl Bootstrap {
 
     fn in_prefix(context: &Context<'_>, env: &Env, prefix: &Path) -> Option<Self> {
         let (node, npm) = (prefix.join("bin/node"), npm_of(prefix));
-        (node.is_file() && npm.is_file()).then(|| Self::with(context, env, node, npm))
+        let found = (node.is_file() && npm.is_file()).then(|| Self::with(context, env, node, npm))?;
+        Some(Self { prefix: Some(prefix.to_owned()), ..found })
     }
 
     fn with(context: &Context<'_>, env: &Env, node: PathBuf, npm: PathBuf) -> Self {
         let mut env = env.clone();
         env.remove(OsStr::new("NODE_OPTIONS"));
-        Self { node, npm, env, folder: context.scratch.clone() }
+        Self { node, npm, env, folder: context.scratch.clone(), prefix: None }
     }
 
-    /// The prefix, if it is complete enough to be a runtime, and its version.
+    /// The prefix that may become a runtime, and its version.
     pub(super) fn as_runtime(&self) -> Option<(PathBuf, Version)> {
-        let prefix = self.node.parent()?.parent()?.to_owned();
-        if prefix.file_name() != Some(OsStr::new(WHEEL_FOLDER)) {
-            return None;
-        }
+        let prefix = self.prefix.clone()?;
         let answer = Tool::new(&self.node, "/", &self.env).arg("--version").output().ok()?;
         Some((prefix, Version::parse(answer.text().strip_prefix('v')?).ok()?))
     }

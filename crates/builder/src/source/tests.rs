@@ -43,6 +43,7 @@ fn files_folders_and_links_arrive() {
         .file("./bin/run", "#!/bin/sh\n")
         .raw("empty/", EntryType::Directory, "", b"")
         .raw("link", EntryType::Symlink, "bin/run", b"")
+        .raw("venv/bin/python3", EntryType::Symlink, "/usr/bin/python3", b"")
         .raw("twin", EntryType::Link, "bin/run", b"");
     let (_folder, outcome) = case.unpack(false);
     let root = outcome.unwrap();
@@ -72,6 +73,8 @@ fn whatever_leads_out_of_the_tree_is_refused() {
         ("link", EntryType::Symlink, "/etc/passwd"),
         ("link", EntryType::Symlink, "/app/../etc/passwd"),
         ("a/link", EntryType::Symlink, "../../etc"),
+        ("link", EntryType::Symlink, "/run/renga/build.json"),
+        ("link", EntryType::Symlink, "/usr/../run/renga/build.json"),
         ("twin", EntryType::Link, "/etc/passwd"),
         ("twin", EntryType::Link, "../x"),
         ("null", dev, ""),
