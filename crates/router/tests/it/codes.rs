@@ -235,7 +235,7 @@ async fn h19_when_the_dyno_does_not_take_the_connection() {
     let address = listener.local_addr().unwrap();
     let mut filling = Vec::new();
     while let Ok(Ok(stream)) =
-        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await
     {
         filling.push(stream);
     }

@@ -176,7 +176,8 @@ pub(crate) fn dyno(number: u32, address: SocketAddr) -> RouteDyno {
     RouteDyno { id: id.parse::<DynoId>().unwrap(), name: format!("web.{number}").parse().unwrap(), address }
 }
 
-fn steady(line: &str) -> String {
+/// A line with its times and its id made the same.
+pub(crate) fn steady(line: &str) -> String {
     let word = |word: &str| match word.split_once('=') {
         Some(("request_id", _)) => "request_id=ID".to_owned(),
         Some((key @ ("connect" | "service"), time)) if time.ends_with("ms") => format!("{key}=Nms"),
