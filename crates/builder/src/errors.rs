@@ -36,6 +36,8 @@ pub enum BuildError {
         #[source]
         cause: io::Error,
     },
+    #[error("the source could not be fetched from {url}")]
+    SourceFetch { url: String, reason: String },
     #[error("the source archive's entry {name} {why}")]
     SourceEntry { name: String, why: &'static str },
     #[error("the source is larger than {bytes_max} bytes")]
@@ -324,6 +326,10 @@ impl BuildError {
             Self::SourceUnreadable { cause } => format!(
                 "The source archive can't be read: {cause}.\n\
                  It must be a tar file, plain or compressed with gzip."
+            ),
+            Self::SourceFetch { url, reason } => format!(
+                "The source could not be fetched from {url}:\n{reason}\n\
+                 Check that the address is right, still valid, and can be reached from this platform."
             ),
             Self::SourceEntry { name, why } => format!(
                 "The source archive can't be used: {name} {why}.\n\

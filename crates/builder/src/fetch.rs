@@ -5,11 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use renga_model::limits::SOURCE_BYTES_MAX;
+
 use crate::{
     BuildError,
-    command::{Env, Tool},
+    command::{Answer, Env, Tool},
     files,
-    limits::{BUILDPACK_BYTES_MAX, BUILDPACK_FETCH_TIMEOUT},
+    limits::{BUILDPACK_BYTES_MAX, BUILDPACK_FETCH_TIMEOUT, SOURCE_FETCH_TIMEOUT},
     source,
 };
 
@@ -149,14 +151,7 @@ impl Fetcher<'_> {
     fn tarball(&self, url: &str) -> Result<(), BuildError> {
         files::make_dir(self.target)?;
         let archive = self.target.join("buildpack.tgz");
-        let answer = Tool::new("curl", self.target, self.env)
-            .args(["--fail", "--location", "--silent", "--show-error", "--max-redirs", "5"])
-            .args(["--proto", "=http,https", "--proto-redir", "=http,https"])
-            .args(["--max-filesize", &BUILDPACK_BYTES_MAX.to_string(), "--output"])
-            .arg(&archive)
-            .args(["--url", url])
-            .timeout(self.left()?)
-            .output()?;
+        let answer = download(url, &archive, self.env, BUILDPACK_BYTES_MAX, self.left()?)?;
         if !answer.status.success() {
             return Err(self.failed(&answer.error_text().replace(url, &redacted(url))));
         }
@@ -181,6 +176,40 @@ impl Fetcher<'_> {
     fn failed(&self, reason: &str) -> BuildError {
         BuildError::BuildpackFetch { name: self.origin.shown(), reason: reason.to_owned() }
     }
+}
+
+/// Whether the text is a URL that the builder fetches from.
+pub(crate) fn is_url(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
+}
+
+/// Fetches the source of a build. The URL may hold a signature and is never shown.
+pub(crate) fn fetch_source(url: &str, target: &Path, env: &Env) -> Result<(), BuildError> {
+    let answer = download(url, target, env, SOURCE_BYTES_MAX, SOURCE_FETCH_TIMEOUT)?;
+    if answer.status.success() {
+        return Ok(());
+    }
+    let shown = redacted(url);
+    let shown = shown.split(['?', '#']).next().unwrap_or_default();
+    let reason = answer.error_text().replace(url, shown);
+    Err(BuildError::SourceFetch { url: shown.to_owned(), reason })
+}
+
+fn download(
+    url: &str,
+    target: &Path,
+    env: &Env,
+    bytes_max: u64,
+    timeout: Duration,
+) -> Result<Answer, BuildError> {
+    Tool::new("curl", "/", env)
+        .args(["--fail", "--location", "--silent", "--show-error", "--max-redirs", "5", "--globoff"])
+        .args(["--proto", "=http,https", "--proto-redir", "=http,https"])
+        .args(["--max-filesize", &bytes_max.to_string(), "--output"])
+        .arg(target)
+        .args(["--url", url])
+        .timeout(timeout)
+        .output()
 }
 
 #[cfg(test)]

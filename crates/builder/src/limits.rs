@@ -14,6 +14,8 @@ pub(crate) const SLUGIGNORE_PATTERNS_MAX: usize = 2_000;
 pub(crate) const BUILDPACKS_MAX: usize = 20;
 /// Time to fetch an external buildpack (Heroku: 90 s).
 pub(crate) const BUILDPACK_FETCH_TIMEOUT: Duration = Duration::from_secs(90);
+/// Time to fetch a source that was given by URL.
+pub(crate) const SOURCE_FETCH_TIMEOUT: Duration = Duration::from_secs(300);
 /// A buildpack's tarball.
 pub(crate) const BUILDPACK_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// What `bin/detect` and `bin/release` may print.

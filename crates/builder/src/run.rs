@@ -1,6 +1,9 @@
 //! One build, from the request to the result. Reads like the log that it prints.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use renga_model::{ProcessType, Procfile, StackName};
 use renga_ports::{BuildFailure, BuildRequest, BuildResult, BuiltLayer};
@@ -10,7 +13,7 @@ use crate::{
     buildpack::{Buildpack, Detection, Release},
     command::Env,
     context::Context,
-    detect, digest,
+    detect, digest, fetch,
     files::{self, Temporary},
     layers::{self, Layers},
     limits::{CACHE_BYTES_MAX, SMALL_FILE_BYTES_MAX},
@@ -75,13 +78,18 @@ fn prepare<'a>(
     log: &'a mut Log,
     now: u64,
 ) -> Result<Context<'a>, BuildError> {
-    let archive = Path::new(&request.source);
-    if let Some(checksum) = &request.checksum {
-        source::verify(archive, checksum)?;
-    }
     let context = workplace(places, request, log, now)?;
+    let mut archive = PathBuf::from(&request.source);
+    if fetch::is_url(&request.source) {
+        context.log.step("Fetching the source");
+        archive = context.scratch.join("source");
+        fetch::fetch_source(&request.source, &archive, &context.env)?;
+    }
+    if let Some(checksum) = &request.checksum {
+        source::verify(&archive, checksum)?;
+    }
     let build_dir = &context.build_dir;
-    source::unpack(archive, build_dir, request.strip_top_folder)?;
+    source::unpack(&archive, build_dir, request.strip_top_folder)?;
     for name in [".git", ".gitmodules"] {
         files::remove(&build_dir.join(name))?;
     }

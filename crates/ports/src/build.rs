@@ -14,7 +14,7 @@ pub const BUILD_RESULT_PATH: &str = "/out/result.json";
 pub struct BuildRequest {
     pub build: String,
     pub stack: StackName,
-    /// Path of the source: a tar file (plain or gzip).
+    /// Path or http(s) URL of the source: a tar file (plain or gzip).
     pub source: String,
     /// Whether a single top folder is stripped (tarballs from elsewhere, not our own git archives).
     pub strip_top_folder: bool,

@@ -135,3 +135,22 @@ fn a_source_that_is_not_what_was_promised_is_refused() {
         outcome.log
     );
 }
+
+#[test]
+fn a_source_may_be_given_by_url() {
+    let server = crate::server::Server::start();
+    let source = Source::new(&[("app-1.0/Procfile", "web: x")]);
+    source.tar(&server.folder.path().join("source.tar"));
+    let machine = Machine::new();
+    let mut asked = request(&[]);
+    asked.strip_top_folder = true;
+    let url = server.url_with_credentials("source.tar?signature=abc");
+    let outcome = machine.build_archive(std::path::Path::new(&url), asked.clone());
+    assert_eq!(outcome.result().process_types.len(), 1);
+
+    let url = server.url_with_credentials("missing.tar?signature=abc");
+    let outcome = Machine::new().build_archive(std::path::Path::new(&url), asked);
+    let line = format!(" !     The source could not be fetched from {}:", server.url("missing.tar"));
+    outcome.must_say(&["-----> Fetching the source", &line]);
+    assert!(!outcome.log.contains("signature") && !outcome.log.contains("hunter2"), "{}", outcome.log);
+}
