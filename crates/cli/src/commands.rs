@@ -12,7 +12,7 @@ pub(crate) mod shell;
 
 use std::io::{self, BufRead as _, Read as _};
 
-use crate::{context::Context, errors::Failure};
+use crate::{context::Context, errors::Failure, git, platform::Place};
 
 /// Bytes of an answer typed by the user.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
@@ -20,6 +20,21 @@ const LINE_BYTES_MAX: u64 = 16 * 1024;
 /// The path of this program, for others who call it.
 pub(crate) fn own_path() -> String {
     std::env::current_exe().map_or_else(|_| "renga".into(), |path| path.to_string_lossy().into_owned())
+}
+
+/// Makes `git push` work here without exports, or says why it will not.
+pub(crate) fn trust_repository(context: &Context<'_>, place: &Place) -> Result<(), Failure> {
+    git::trust(place, &own_path())?;
+    if place.ca.is_some()
+        && context.env.get("GIT_SSL_CAINFO").is_some()
+        && context.env.get("HEROKU_HOST").is_none()
+    {
+        context.out.note(
+            "GIT_SSL_CAINFO is set in this shell and goes before this repository's settings: push with `renga exec -- \
+             git push`.\n",
+        );
+    }
+    Ok(())
 }
 
 /// Asks on stderr, reads one line.

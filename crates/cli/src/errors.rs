@@ -45,6 +45,8 @@ pub(crate) enum Failure {
     },
     #[error("cannot log in with HEROKU_API_KEY set")]
     LoginWithKey,
+    #[error("the e-mail address or the password is wrong")]
+    WrongPassword,
     #[error("the platform gave no token")]
     NoTokenGiven,
     #[error("the certificate of {url} is signed by a CA that is not trusted")]
@@ -169,6 +171,9 @@ impl Failure {
             }
             Self::NoHome => "Set HOME.".into(),
             Self::LoginWithKey => "Unset it, or go on without logging in: the key is used as it is.".into(),
+            Self::WrongPassword => {
+                "The first account and its password are in the platform's data directory: secrets/admin-password.".into()
+            }
             Self::UnknownCa { found, expected: None, .. } => format!(
                 "Its fingerprint is\n  {found}\nIf that is what the platform's operator tells you (openssl x509 -noout \
                  -fingerprint -sha256 -in DATA_DIR/run/ca.pem),\nrepeat this with --fingerprint {found}"
@@ -231,7 +236,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Exited(code) => *code,
             Self::ReaderGone => 0,
-            Self::Refused { .. } => EXIT_API,
+            Self::Refused { .. } | Self::WrongPassword => EXIT_API,
             Self::Usage(_) => EXIT_USAGE,
             Self::Program { cause, .. } if cause.kind() == io::ErrorKind::NotFound => EXIT_NOT_FOUND,
             Self::Program { .. } => EXIT_CANNOT_EXECUTE,
@@ -240,11 +245,17 @@ impl Failure {
     }
 }
 
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
 fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     match characters.next() {
-        // `git` and `GET` are names.
-        Some(first) if !text.starts_with("git ") => first.to_uppercase().chain(characters).collect(),
+        // Names stay as they are: `git`, `run.1`.
+        Some(first) if !text.starts_with("git ") && text.split(' ').next().is_some_and(is_word) => {
+            first.to_uppercase().chain(characters).collect()
+        }
         _ => text.to_owned(),
     }
 }

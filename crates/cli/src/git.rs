@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     errors::Failure,
-    platform::{Place, helper_command},
+    platform::{Exports, Place, helper_command},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,17 +79,9 @@ pub(crate) fn trust(place: &Place, renga: &str) -> Result<(), Failure> {
 }
 
 /// Git talks to the user itself.
-pub(crate) fn clone(
-    url: &str,
-    folder: &str,
-    remote: &str,
-    settings: &[(String, String)],
-) -> Result<(), Failure> {
+pub(crate) fn clone(url: &str, folder: &str, remote: &str, exports: Exports) -> Result<(), Failure> {
     let mut command = Command::new("git");
-    for (key, value) in settings {
-        command.args(["-c", &format!("{key}={value}")]);
-    }
-    command.args(["clone", "-o", remote, "--", url, folder]);
+    command.args(["clone", "-o", remote, "--", url, folder]).envs(exports.set);
     let status = command.status().map_err(|cause| Failure::Program { program: "git".into(), cause })?;
     match status.code() {
         Some(0) => Ok(()),

@@ -39,7 +39,7 @@ use commands::{apps, buildpacks, config, dynos, logs, releases, repository, sess
 use context::Context;
 use errors::Failure;
 
-/// What a user can ask for. The binary flattens it into its own commands.
+// What a user can ask for. The binary flattens it into its own commands; a doc comment would become its description.
 #[derive(Debug, clap::Subcommand)]
 #[rustfmt::skip]
 pub enum Command {
@@ -236,5 +236,87 @@ fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::BuildpacksClear(args) => buildpacks::clear(context, args),
         Command::Local(args) => local::local(context, args),
         Command::LocalRun(args) => local::local_run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    #[derive(Debug, Parser)]
+    struct Args {
+        #[command(subcommand)]
+        command: super::Command,
+    }
+
+    #[test]
+    fn every_command_says_what_it_is_for_and_shows_how() {
+        let command = Args::command();
+        command.clone().debug_assert();
+        for command in command.get_subcommands() {
+            let (name, about) =
+                (command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default());
+            assert!(!about.is_empty() && about.len() < 80 && !about.contains('\n'), "{name}: {about:?}");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Examples:\n  "), "{name} shows no examples");
+        }
+    }
+
+    #[test]
+    fn what_heroku_users_type_is_understood() {
+        for line in [
+            "apps",
+            "create",
+            "create times --remote staging --stack host",
+            "apps:create times --json",
+            "info -a times -s",
+            "config:set A=1 B=2 -a times",
+            "config:get A",
+            "config:unset A B",
+            "config -s",
+            "config:edit",
+            "ps",
+            "ps web worker",
+            "ps:scale web=2 worker+1",
+            "scale web=1",
+            "ps:restart web.1",
+            "restart",
+            "ps:stop --dyno-name run.1",
+            "ps:type web=basic",
+            "dyno:restart",
+            "logs -t -n 50 -s app -p web",
+            "logs --ps web",
+            "run bash",
+            "run -x -a times -- rake -T",
+            "run:detached -t rake",
+            "run bash -a times",
+            "releases -n 3",
+            "releases:info v3",
+            "rollback v2",
+            "releases:output",
+            "destroy -a times --confirm times",
+            "domains",
+            "maintenance:on",
+            "buildpacks:add -i 1 heroku/nodejs",
+            "buildpacks:remove -i 1",
+            "git:remote -a times",
+            "git:credentials get",
+            "local",
+            "local web -p 7000 -f Procfile.dev -e .env,.env.dev",
+            "local:run -- a -b",
+            "exec -- heroku apps --json",
+            "exec heroku apps --json",
+            "env --no-token",
+            "login -i",
+            "whoami",
+            "connect https://paas.example --fingerprint 0000000000000000000000000000000000000000000000000000000000000000",
+        ] {
+            let words = std::iter::once("renga").chain(line.split(' '));
+            assert!(
+                Args::try_parse_from(words).is_ok(),
+                "{line}: {:?}",
+                Args::try_parse_from(line.split(' ')).err()
+            );
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use renga_wire::{Dyno, DynoCreate, EnvValue, LogSessionCreate};
+use renga_wire::{Dyno, DynoCreate, EnvValue, Formation, LogSessionCreate};
 
 use super::{
     session::{Attached, Ended},
@@ -74,7 +74,8 @@ pub(crate) fn run(context: &Context<'_>, args: &RunArgs) -> Result<(), Failure> 
     let tty = !args.no_tty && terminal::is_interactive();
     let app = context.out.app_doing(&on.app);
     let progress = context.out.doing(&format!("Running {shown} on {app}"));
-    let asked = DynoCreate { force_no_tty: (!tty).then_some(true), ..asked(context, &args, tty)? };
+    let command = status::telling(&shown, names_a_type(&on, &shown)?);
+    let asked = DynoCreate { command, force_no_tty: (!tty).then_some(true), ..asked(context, &args, tty)? };
     let dyno: Dyno = on.client.post(&on.path("/dynos"), &asked)?;
     let meeting = meeting(&dyno, &on)?;
     let attached =
@@ -116,15 +117,24 @@ fn asked(context: &Context<'_>, args: &RunArgs, tty: bool) -> Result<DynoCreate,
         env.insert("COLUMNS".into(), EnvValue::Number(size.columns.into()));
         env.insert("LINES".into(), EnvValue::Number(size.rows.into()));
     }
-    let command = joined(&args.command);
     Ok(DynoCreate {
-        command: if args.detached { command } else { status::telling(&command) },
+        command: joined(&args.command),
         attach: Some(!args.detached),
         env: Some(env),
         size: args.size.clone(),
         process_type: args.r#type.clone(),
         ..DynoCreate::default()
     })
+}
+
+/// Whether the command begins with a process type of the app.
+fn names_a_type(on: &OnApp, command: &str) -> Result<bool, Failure> {
+    let first = command.split_whitespace().next().unwrap_or_default();
+    if first.parse::<renga_model::ProcessType>().is_err() {
+        return Ok(false);
+    }
+    let formation: Vec<Formation> = on.client.list(&on.path("/formation"))?;
+    Ok(formation.iter().any(|row| row.process_type == first))
 }
 
 /// `rendezvous://HOST:PORT/SECRET`

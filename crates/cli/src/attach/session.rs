@@ -104,7 +104,7 @@ impl Attached {
             if ready.socket
                 && let Some(ended) = self.receive()?
             {
-                return Ok(ended);
+                return Ok(keys.explain(ended));
             }
             if ready.keys {
                 let typed = keys.read().map_err(Failure::local("read your input"))?;
@@ -115,7 +115,7 @@ impl Attached {
             }
             if self.send().is_err() {
                 // What the process said last may still be there to be read.
-                return Ok(self.receive()?.unwrap_or(Ended::Lost));
+                return Ok(keys.explain(self.receive()?.unwrap_or(Ended::Lost)));
             }
         }
     }
@@ -213,11 +213,12 @@ struct Keys {
     tty: bool,
     open: bool,
     interrupts: Vec<Instant>,
+    interrupted: bool,
 }
 
 impl Keys {
     fn new(tty: bool) -> Self {
-        Self { tty, open: true, interrupts: Vec::new() }
+        Self { tty, open: true, interrupts: Vec::new(), interrupted: false }
     }
 
     /// What to send; the end of the input is a byte, as the connection stays open for the output.
@@ -237,8 +238,17 @@ impl Keys {
         }
         if self.tty && chunk == [CTRL_C] {
             self.interrupts.push(Instant::now());
+            self.interrupted = true;
         }
         Ok(chunk)
+    }
+
+    /// A shell that an interrupt has ended tells no code; the user knows why.
+    fn explain(&self, ended: Ended) -> Ended {
+        match ended {
+            Ended::Lost if self.interrupted => Ended::Left(exit_of(SIGINT)),
+            other => other,
+        }
     }
 
     fn impatient(&mut self) -> bool {

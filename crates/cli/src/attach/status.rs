@@ -6,8 +6,17 @@ const MARKER: &[u8] = "\u{FFFF} heroku-command-exit-status: ".as_bytes();
 const LINE_BYTES_MAX: usize = 256;
 
 /// The command, followed by a line that tells how it ended. A shell runs it, there.
-pub(super) fn telling(command: &str) -> String {
-    format!("{command} ; echo \"\u{FFFF} heroku-command-exit-status: $?\"")
+///
+/// A process type is left in front, where the platform puts its command for it. Anything else gets a shell of its own,
+/// which an `exit` or `exec` in it may end.
+pub(super) fn telling(command: &str, is_process_type: bool) -> String {
+    let told = "echo \"\u{FFFF} heroku-command-exit-status: $?\"";
+    match (is_process_type, command.contains(['#', '\n', '\\'])) {
+        (true, _) => format!("{command} ; {told}"),
+        (false, false) => format!("( {command} ) ; {told}"),
+        // A comment, or what continues a line, must not swallow the rest.
+        (false, true) => format!("(\n{command}\n) ; {told}"),
+    }
 }
 
 /// Finds the line in a stream, however it is cut, and keeps it from the user.
@@ -79,6 +88,28 @@ mod tests {
         }
         shown.extend(line.rest());
         (shown, None)
+    }
+
+    #[test]
+    fn whatever_ends_the_command_is_told() {
+        let told = |command: &str| {
+            let output =
+                std::process::Command::new("bash").args(["-c", &telling(command, false)]).output().unwrap();
+            StatusLine::default().push(&output.stdout).code
+        };
+        for (command, code) in [
+            ("true", 0),
+            ("false", 1),
+            ("exit 3", 3),
+            ("exec sh -c 'exit 4'", 4),
+            ("exit 5 # why", 5),
+            ("cat <<X\nx\nX\nexit 6", 6),
+            ("kill -9 $BASHPID", 137),
+            ("syntax (", 2),
+        ] {
+            assert_eq!(told(command).unwrap_or(2), code, "{command}");
+        }
+        assert!(telling("worker --now", true).starts_with("worker --now ; echo"));
     }
 
     #[test]

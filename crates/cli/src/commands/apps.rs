@@ -179,7 +179,7 @@ pub(crate) fn create(context: &Context<'_>, args: &CreateArgs) -> Result<(), Fai
     let free = |remote: &git::Remote| remote.name != args.remote;
     if !args.no_remote && git::is_repository() && git::remotes().iter().all(free) {
         git::set_remote(&args.remote, &url)?;
-        git::trust(&on.place, &super::own_path())?;
+        super::trust_repository(context, &on.place)?;
     }
     if args.json {
         return context.out.json(&app);

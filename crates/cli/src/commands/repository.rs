@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     errors::Failure,
     git,
-    platform::{Place, PlaceArgs, helper_command},
+    platform::{Exports, Place, PlaceArgs},
 };
 
 /// What git may say to its helper.
@@ -72,29 +72,18 @@ pub(crate) fn remote(context: &Context<'_>, args: &RemoteArgs) -> Result<(), Fai
     let app: App = on.client.get(&on.path(""))?;
     let name = args.remote.clone().or_else(git::remote_of_config).unwrap_or_else(|| "heroku".into());
     git::set_remote(&name, &on.place.git_url(&app.name))?;
-    git::trust(&on.place, &super::own_path())?;
+    super::trust_repository(context, &on.place)?;
     context.out.print(&format!("set git remote {name} to {}\n", on.place.git_url(&app.name)))
 }
 
 pub(crate) fn clone(context: &Context<'_>, args: &CloneArgs) -> Result<(), Failure> {
     let on = context.platform(&args.place)?;
     let folder = args.folder.as_deref().unwrap_or(&args.app);
-    git::clone(&on.place.git_url(&args.app), folder, &args.remote, &settings(&on.place))?;
+    let exports = Exports::new(&on.place, on.place.token.as_ref(), &super::own_path(), context.env)?;
+    git::clone(&on.place.git_url(&args.app), folder, &args.remote, exports)?;
     let kept =
         std::env::set_current_dir(Path::new(folder)).map_err(Failure::local(format!("enter {folder}")));
-    kept.and_then(|()| git::trust(&on.place, &super::own_path()))
-}
-
-/// For one call of git, what the exports and [`git::trust`] say for longer.
-fn settings(place: &Place) -> Vec<(String, String)> {
-    let host = format!("https://{}", place.git_host);
-    let helper = format!("credential.{host}.helper");
-    let mut settings =
-        vec![(helper.clone(), String::new()), (helper, helper_command(&super::own_path(), place))];
-    if let Some(ca) = &place.ca {
-        settings.push((format!("http.{host}.sslCAInfo"), ca.to_string_lossy().into_owned()));
-    }
-    settings
+    kept.and_then(|()| super::trust_repository(context, &on.place))
 }
 
 /// Answers for this platform's git host only; anything else is none of our business.

@@ -65,7 +65,11 @@ pub(crate) fn login(context: &Context<'_>, args: &LoginArgs) -> Result<(), Failu
         ..AuthorizationCreate::default()
     };
     let basic = format!("Basic {}", STANDARD.encode(format!("{email}:{password}")));
-    let made: Authorization = on.client.post_as("/oauth/authorizations", &basic, &asked)?;
+    let made = on.client.post_as("/oauth/authorizations", &basic, &asked);
+    let made: Authorization = made.map_err(|failure| match failure {
+        Failure::Refused { status: 401, .. } => Failure::WrongPassword,
+        other => other,
+    })?;
     let token = made.access_token.ok_or(Failure::NoTokenGiven)?.token;
     let failed = |cause| Failure::Netrc { file: path.clone(), cause };
     let mut netrc = Netrc::read(&path).map_err(failed)?;
@@ -112,11 +116,9 @@ fn netrc_path(context: &Context<'_>) -> Result<PathBuf, Failure> {
 
 /// Nothing is shown while it is typed, and the terminal is as before whatever happens.
 fn password(context: &Context<'_>) -> Result<String, Failure> {
-    let _hidden = io::stdin().is_terminal().then(Hidden::new).flatten();
+    let _echo_is_off = io::stdin().is_terminal().then(Hidden::new).flatten();
     let typed = super::ask(context, "Password: ")?;
-    if _hidden.is_some() {
-        context.out.note("\n");
-    }
+    context.out.note("\n");
     Ok(typed)
 }
 

@@ -7,15 +7,20 @@ use std::{
 
 use crate::{Environment, errors::Failure};
 
-/// The file for `NODE_EXTRA_CA_CERTS`. Without a bundle of the user's own it is the CA itself; otherwise both are
-/// merged into the cache directory, and nothing that was trusted before is lost.
-pub(crate) fn trust_bundle(ca: &Path, git_host: &str, env: &Environment) -> Result<PathBuf, Failure> {
+/// The file for a variable that names one bundle (`NODE_EXTRA_CA_CERTS`, `GIT_SSL_CAINFO`). If it is not set it is the
+/// CA itself; otherwise both are merged into the cache directory, and nothing that was trusted before is lost.
+pub(crate) fn trust_bundle(
+    ca: &Path,
+    variable: &str,
+    git_host: &str,
+    env: &Environment,
+) -> Result<PathBuf, Failure> {
     let failed = |file: &Path, cause| Failure::TrustBundle { file: file.to_owned(), cause };
     let ours = fs::read_to_string(ca).map_err(|cause| failed(ca, cause))?;
-    let Some(existing) = env.path("NODE_EXTRA_CA_CERTS").filter(|path| path != ca) else {
+    let Some(existing) = env.path(variable).filter(|path| path != ca) else {
         return Ok(ca.to_owned());
     };
-    // What is set and can't be read, Node ignores with a warning; so do we without one.
+    // What is set and can't be read is no loss.
     let Ok(theirs) = fs::read_to_string(&existing) else { return Ok(ca.to_owned()) };
     if theirs.contains(ours.trim()) {
         return Ok(existing);
@@ -23,7 +28,8 @@ pub(crate) fn trust_bundle(ca: &Path, git_host: &str, env: &Environment) -> Resu
     let folder = env
         .cache_dir()
         .ok_or_else(|| failed(ca, io::Error::other("neither HOME nor XDG_CACHE_HOME is set")))?;
-    let file = folder.join(format!("ca-{}.pem", git_host.replace(|c: char| !c.is_ascii_alphanumeric(), "-")));
+    let plain = |text: &str| text.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let file = folder.join(format!("{}-{}.pem", plain(variable), plain(git_host)));
     let merged = format!("{}\n{}\n", theirs.trim_end(), ours.trim_end());
     write_if_changed(&file, &merged).map_err(|cause| failed(&file, cause))?;
     Ok(file)
@@ -55,12 +61,12 @@ mod tests {
         let home = dir.path().to_str().unwrap();
         let merged = |extra: &str| {
             let env = Environment::from([("HOME", home), ("NODE_EXTRA_CA_CERTS", extra)]);
-            trust_bundle(&ca, "localhost:4443", &env).unwrap()
+            trust_bundle(&ca, "NODE_EXTRA_CA_CERTS", "localhost:4443", &env).unwrap()
         };
         assert_eq!(merged(""), ca);
         assert_eq!(merged("/does/not/exist"), ca);
         let file = merged(corporate.to_str().unwrap());
-        assert_eq!(file, dir.path().join(".cache/renga/ca-localhost-4443.pem"));
+        assert_eq!(file, dir.path().join(".cache/renga/node-extra-ca-certs-localhost-4443.pem"));
         assert_eq!(fs::read_to_string(&file).unwrap(), "THEIRS\nOURS\n");
         // A shell within the shell keeps what it has.
         assert_eq!(merged(file.to_str().unwrap()), file);

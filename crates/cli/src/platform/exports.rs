@@ -62,7 +62,12 @@ impl Exports {
         }
         exports.put_direct(env);
         if let Some(ca) = &place.ca {
-            exports.put("NODE_EXTRA_CA_CERTS", &trust_bundle(ca, &place.git_host, env)?.to_string_lossy());
+            let bundle = |variable| trust_bundle(ca, variable, &place.git_host, env);
+            exports.put("NODE_EXTRA_CA_CERTS", &bundle("NODE_EXTRA_CA_CERTS")?.to_string_lossy());
+            // Where it is set, it goes before everything that git is configured with.
+            if env.get("GIT_SSL_CAINFO").is_some() {
+                exports.put("GIT_SSL_CAINFO", &bundle("GIT_SSL_CAINFO")?.to_string_lossy());
+            }
         }
         exports.put_git(place, helper, env);
         Ok(exports)
