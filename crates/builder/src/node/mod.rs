@@ -49,11 +49,10 @@ impl Buildpack for Node {
 
     fn compile(&mut self, context: &mut Context<'_>) -> Result<(), BuildError> {
         let package = Package::read(context)?;
-        let env = environment(context);
+        let mut env = environment(context);
         heading(context, "Installing binaries");
         files::remove(&context.build_dir.join(".heroku/node"))?;
-        let runtime = Runtime::install(context, &package, &env)?;
-        let mut env = env;
+        let runtime = Runtime::install(context, &package)?;
         prepend_path(&mut env, &context.build_dir.join("node_modules/.bin"));
         prepend_path(&mut env, &runtime.bin());
         let build = Build { package: &package, runtime: &runtime, env };

@@ -3,10 +3,7 @@
 //! A first npm comes from the last build's runtime layer, from the stack, or from the Python package index, which has
 //! Node.js and npm in one wheel.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use nodejs_semver::Version;
 
@@ -36,7 +33,15 @@ pub(super) struct Bootstrap {
 
 impl Bootstrap {
     /// `last` is the root of the last build's runtime layer, if there is one.
-    pub(super) fn find(context: &Context<'_>, env: &Env, last: Option<&Path>) -> Result<Self, BuildError> {
+    ///
+    /// What the platform fetches comes from the platform's registry: neither the app's `.npmrc` nor its config vars
+    /// have a say in it.
+    pub(super) fn find(context: &Context<'_>, last: Option<&Path>) -> Result<Self, BuildError> {
+        let mut env = context.env.clone();
+        let cache = context.scratch.join("npm-cache").into_os_string();
+        env.insert("NPM_CONFIG_CACHE".into(), cache);
+        env.insert("NPM_CONFIG_UPDATE_NOTIFIER".into(), "false".into());
+        let env = &env;
         if let Some(found) = last.and_then(|prefix| Self::in_prefix(context, env, prefix)) {
             return Ok(Self { prefix: None, ..found });
         }
@@ -67,9 +72,7 @@ impl Bootstrap {
     }
 
     fn with(context: &Context<'_>, env: &Env, node: PathBuf, npm: PathBuf) -> Self {
-        let mut env = env.clone();
-        env.remove(OsStr::new("NODE_OPTIONS"));
-        Self { node, npm, env, folder: context.scratch.clone(), prefix: None }
+        Self { node, npm, env: env.clone(), folder: context.scratch.clone(), prefix: None }
     }
 
     /// The prefix that may become a runtime, and its version.

@@ -13,9 +13,7 @@ use super::{
     registry::Bootstrap,
     version::{Resolved, Wanted, lts_major},
 };
-use crate::{
-    BuildError, command::Env, context::Context, digest::LayerKey, files, layers, limits::RUNTIME_FRESH,
-};
+use crate::{BuildError, context::Context, digest::LayerKey, files, layers, limits::RUNTIME_FRESH};
 
 /// Relative to `/`.
 const FOLDER: &str = "app/.heroku/node";
@@ -44,11 +42,7 @@ impl Runtime {
         self.home.join("bin")
     }
 
-    pub(super) fn install(
-        context: &mut Context<'_>,
-        package: &Package,
-        env: &Env,
-    ) -> Result<Self, BuildError> {
+    pub(super) fn install(context: &mut Context<'_>, package: &Package) -> Result<Self, BuildError> {
         let request = Request::of(context, package)?;
         request.tell(context);
         if let Some(versions) = request.remembered(context)
@@ -57,7 +51,7 @@ impl Runtime {
             return Self::restore(context, package, &versions, &root);
         }
         let last = context.fact("node.layer").and_then(|key| layers::cached_root(context.request, key));
-        let bootstrap = Bootstrap::find(context, env, last.map(|root| root.join(FOLDER)).as_deref())?;
+        let bootstrap = Bootstrap::find(context, last.map(|root| root.join(FOLDER)).as_deref())?;
         let versions = request.resolve(context, &bootstrap)?;
         if let Some(root) = layers::cached_root(context.request, &versions.key(package)) {
             request.remember(context, &versions);
