@@ -1,0 +1,66 @@
+"""Runs benches and prints one table: `python3 tests/bench [NAME ...]`. RENGA_BIN and HEROKU_BIN say what is measured.
+
+Every figure is a median; a peer is measured in the same run, in turns with ours. The exit code is 1 when a target is
+missed and `--strict` is given.
+"""
+
+import os
+import pathlib
+import platform as machine
+import sys
+import time
+
+import commands
+import deploys
+import footprint
+import starts
+import traffic
+from platform_under_test import RENGA
+
+BENCHES = {
+    "push": deploys.push_bench,
+    "start": starts.start_bench,
+    "rollback": deploys.rollback_bench,
+    "cli": commands.cli_bench,
+    "router": traffic.router_bench,
+    "memory": footprint.memory_bench,
+}
+HEAD = ["figure", "median", "unit", "target", "", "peer", "ratio", "range and remarks"]
+
+
+def main():
+    words = [word for word in sys.argv[1:] if word != "--strict"]
+    names = list(BENCHES) if not words or "all" in words else words
+    rows = []
+    begin = load()
+    for name in names:
+        print(f"-----> {name} (load {load()})", file=sys.stderr, flush=True)
+        rows += BENCHES[name]()
+    print(about(begin))
+    print(table([HEAD] + [row.cells() for row in rows]))
+    missed = [row for row in rows if row.met() is False]
+    return 1 if missed and "--strict" in sys.argv else 0
+
+
+def load():
+    return pathlib.Path("/proc/loadavg").read_text().split()[0]
+
+
+def about(begin):
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{time.strftime('%Y-%m-%d %H:%M')}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GB, kernel {machine.release()}, "
+        f"load {begin} at the start and {load()} at the end, {RENGA.parent.name} build\n"
+    )
+
+
+def table(lines):
+    widths = [max(len(line[n]) for line in lines) for n in range(len(HEAD))]
+    numbers = {1, 6}
+    show = lambda n, cell: cell.rjust(widths[n]) if n in numbers else cell.ljust(widths[n])  # noqa: E731
+    rows = ["  ".join(show(n, cell) for n, cell in enumerate(line)).rstrip() for line in lines]
+    rows.insert(1, "-" * max(map(len, rows)))
+    return "\n".join(rows)
+
+
+sys.exit(main())
