@@ -15,6 +15,7 @@ mod git;
 mod logs;
 mod routes;
 mod runtime;
+pub mod world;
 
 pub use clock::SimClock;
 pub use git::SimGit;

@@ -57,6 +57,11 @@ impl Loop for Deletions {
         if !dynos.is_empty() || builds.iter().any(|build| !build.status.is_over()) {
             return Ok(Next::Again(LOOK_AGAIN));
         }
+        // The node lets go last: until then its dynos could still write into the log that is about to go.
+        let held = engine.runtime.inventory().await.map_err(error::runtime)?;
+        if held.iter().any(|report| report.app == app) {
+            return Ok(Next::Again(LOOK_AGAIN));
+        }
         let outputs =
             builds.iter().map(|b| b.id.to_string()).chain(releases.iter().map(|r| r.id.to_string()));
         for output in outputs {

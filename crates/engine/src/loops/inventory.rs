@@ -54,7 +54,6 @@ async fn look(engine: &Engine, memory: &mut Memory) -> Result<(), Refusal> {
     let reports = engine.runtime.inventory().await.map_err(error::runtime)?;
     let rows = engine.store.read(|read| read.dyno_list().map_err(error::store)).await?;
     let reports: BTreeMap<_, _> = reports.into_iter().map(|report| (report.id, report)).collect();
-    let known: BTreeSet<_> = rows.iter().map(|row| row.id).collect();
 
     let mut missing = BTreeSet::new();
     for row in rows.iter().filter(|row| row.state != DynoState::Exited) {
@@ -69,9 +68,7 @@ async fn look(engine: &Engine, memory: &mut Memory) -> Result<(), Refusal> {
         }
     }
     memory.missing = missing;
-    let exited: BTreeSet<_> = rows.iter().filter(|r| is_done_with(r)).map(|row| row.id).collect();
-    let strangers = reports.values().filter(|r| !known.contains(&r.id) || exited.contains(&r.id));
-    memory.strangers = dispose(engine, strangers, &memory.strangers).await;
+    memory.strangers = dispose(engine, &reports, &memory.strangers).await?;
     Ok(())
 }
 
@@ -130,27 +127,34 @@ async fn miss(engine: &Engine, row: &Dyno) -> Result<(), Refusal> {
     }
 }
 
-/// Returns the strangers met this time.
+/// Clears away what no row needs any more, exits that were recorded a moment ago among it. Returns the strangers met
+/// this time.
 async fn dispose(
     engine: &Engine,
-    strangers: impl Iterator<Item = &DynoReport>,
+    reports: &BTreeMap<DynoId, DynoReport>,
     met: &BTreeSet<DynoId>,
-) -> BTreeSet<DynoId> {
+) -> Result<BTreeSet<DynoId>, Refusal> {
+    let rows = engine.store.read(|read| read.dyno_list().map_err(error::store)).await?;
+    let needed: BTreeSet<_> = rows.iter().filter(|row| !is_done_with(row)).map(|row| row.id).collect();
     let mut now_met = BTreeSet::new();
-    for report in strangers {
+    for report in reports.values().filter(|report| !needed.contains(&report.id)) {
         now_met.insert(report.id);
-        let done = match &report.phase {
-            DynoPhase::Exited(_) => forget(engine, report.id).await,
-            _ if met.contains(&report.id) => {
-                tracing::warn!(dyno.id = %report.id, "a dyno runs that no row wants: stopping {}", report.id);
-                engine.runtime.stop(report.id, Duration::ZERO).await.map_err(error::runtime)
-            }
-            _ => Ok(()),
-        };
-        if let Err(refusal) = done {
+        if let Err(refusal) = clear_away(engine, report, met.contains(&report.id)).await {
             let context = refusal.context.as_deref().unwrap_or_default();
             tracing::warn!(dyno.id = %report.id, "could not clear away dyno {}: {refusal} {context}", report.id);
         }
     }
-    now_met
+    Ok(now_met)
+}
+
+async fn clear_away(engine: &Engine, report: &DynoReport, met_before: bool) -> Result<(), Refusal> {
+    if matches!(report.phase, DynoPhase::Exited(_)) {
+        forget(engine, report.id).await?;
+        // Its layers may have been all that an app which is gone had left.
+        engine.wake.garbage();
+    } else if met_before {
+        tracing::warn!(dyno.id = %report.id, "a dyno runs that no row wants: stopping {}", report.id);
+        engine.runtime.stop(report.id, Duration::ZERO).await.map_err(error::runtime)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,117 @@
+//! What a user sees of deploys, crashes and releases that go wrong.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use renga_engine::operations::AppNew;
+use renga_model::{BuildStatus, DynoState, ReleaseStatus, Secret, limits};
+use renga_testkit::world::Faults;
+
+use crate::plane::{Bench, build_ends, until};
+
+fn set(key: &str, value: &str) -> BTreeMap<renga_model::ConfigKey, Option<Secret>> {
+    BTreeMap::from([(key.parse().unwrap(), Some(Secret::new(value)))])
+}
+
+#[tokio::test]
+async fn a_deploy_serves_and_a_destroyed_app_leaves_nothing() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none());
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let build = plane.push(&app, &bench.account, "a").await;
+    build_ends(&bench, &build, BuildStatus::Succeeded).await;
+    until("web.1 serves", async || bench.serves_newest(app.id).await).await;
+    assert_eq!(bench.world.branch(app.id, "main"), Some("a".repeat(40)));
+    assert_eq!(bench.releases(app.id).await.last().unwrap().version, 3);
+
+    plane.engine.app_destroy(app.id).await.unwrap();
+    until("the app to go", async || !bench.app_exists(app.id).await).await;
+    until("its layers to go", async || bench.world.layers().is_empty()).await;
+    assert_eq!(bench.world.held(), 0);
+    assert!(!bench.world.has_repository(app.id) && bench.world.log(app.id).is_empty());
+    plane.kill().await;
+}
+
+#[tokio::test]
+async fn a_failed_build_changes_nothing() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none());
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    bench.world.builds_fail();
+    let build = plane.push(&app, &bench.account, "b").await;
+    build_ends(&bench, &build, BuildStatus::Failed).await;
+    assert_eq!(bench.releases(app.id).await.len(), 2);
+    assert_eq!((bench.world.branch(app.id, "main"), bench.world.held()), (None, 0));
+    plane.kill().await;
+}
+
+#[tokio::test]
+async fn a_failed_release_phase_leaves_the_old_release_serving() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none());
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let build = plane.push(&app, &bench.account, "a").await;
+    build_ends(&bench, &build, BuildStatus::Succeeded).await;
+    until("web.1 serves", async || bench.serves_newest(app.id).await).await;
+    let before = bench.dynos(app.id).await;
+
+    bench.world.builds_declare(&[("web", "serve"), ("release", "migrate")]);
+    bench.world.exits("migrate", 3);
+    let build = plane.push(&app, &bench.account, "b").await;
+    build_ends(&bench, &build, BuildStatus::Failed).await;
+    let releases = bench.releases(app.id).await;
+    assert_eq!(releases.last().unwrap().status, ReleaseStatus::Failed);
+    assert!(releases[2].current);
+    assert_eq!(bench.world.branch(app.id, "main"), Some("a".repeat(40)));
+    let ids = |dynos: &[renga_model::Dyno]| dynos.iter().map(|dyno| dyno.id).collect::<Vec<_>>();
+    assert_eq!(ids(&bench.dynos(app.id).await), ids(&before));
+
+    bench.world.exits("migrate", 0);
+    let build = plane.push(&app, &bench.account, "c").await;
+    build_ends(&bench, &build, BuildStatus::Succeeded).await;
+    until("the new release serves", async || bench.serves_newest(app.id).await).await;
+    plane.kill().await;
+}
+
+#[tokio::test]
+async fn a_release_that_does_not_boot_takes_nothing_away() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none());
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let build = plane.push(&app, &bench.account, "a").await;
+    build_ends(&bench, &build, BuildStatus::Succeeded).await;
+    until("web.1 serves", async || bench.serves_newest(app.id).await).await;
+    let serving = bench.dynos(app.id).await[0].id;
+
+    bench.world.never_ready("serve");
+    plane.engine.config_patch(&app, &bench.account, set("A", "1")).await.unwrap();
+    until("the successor to start", async || bench.dynos(app.id).await.len() == 2).await;
+    bench.world.clock().advance(limits::BOOT_TIMEOUT + Duration::from_secs(1));
+    plane.engine.wake.formation(app.id);
+    until("R10", async || bench.world.log(app.id).iter().any(|line| line.contains("Error R10"))).await;
+    until("the crash to be recorded", async || {
+        bench.dynos(app.id).await.iter().any(|dyno| dyno.state == DynoState::Exited)
+            || bench.world.log(app.id).iter().any(|line| line.contains("to crashed"))
+    })
+    .await;
+    let old = bench.dynos(app.id).await.into_iter().find(|dyno| dyno.id == serving);
+    assert_eq!(old.map(|dyno| dyno.state), Some(DynoState::Up));
+    plane.kill().await;
+}
+
+#[tokio::test]
+async fn a_crashed_dyno_comes_back() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none());
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let build = plane.push(&app, &bench.account, "a").await;
+    build_ends(&bench, &build, BuildStatus::Succeeded).await;
+    until("web.1 serves", async || bench.serves_newest(app.id).await).await;
+    let first = bench.dynos(app.id).await[0].id;
+    bench.world.end(first, 1);
+    until("a successor", async || bench.serves_newest(app.id).await && bench.dynos(app.id).await[0].id != first).await;
+    let log = bench.world.log(app.id);
+    for line in ["heroku[web.1]: Process exited with status 1", "heroku[web.1]: State changed from up to crashed"] {
+        assert!(log.iter().any(|seen| seen == line), "no {line:?} in {log:#?}");
+    }
+    plane.kill().await;
+}

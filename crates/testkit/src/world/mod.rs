@@ -1,0 +1,16 @@
+//! A world that can be made to fail: simulated hands for everything above the ports.
+//!
+//! [`World`] is what survives a crash of the control plane: dynos, repositories, outputs, the router's table. Its
+//! hands ([`World::hands`]) pass every call that changes something through [`Faults`], which can refuse the n-th call,
+//! repeat it, or stop the control plane before or after it. A test runs its scenario with n = 1, 2, 3 ... until the
+//! n-th call is not met. What must hold afterwards is the test's business.
+
+mod faults;
+mod git;
+mod logs;
+mod routes;
+mod runtime;
+mod state;
+
+pub use faults::{Fault, Faults};
+pub use state::{Hands, ManualClock, World};

@@ -1,0 +1,161 @@
+//! Simulated dynos: they are ready at once, end when told, and leave what a build would leave.
+
+use std::{net::SocketAddr, time::Duration};
+
+use async_trait::async_trait;
+use renga_model::{DynoId, DynoKind, Exit, ExitReason, LayerDigest};
+use renga_ports::{
+    AttachSession, Capacity, Clock, DynoPhase, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime, RuntimeError,
+};
+
+use super::{
+    Faults, World,
+    faults::call,
+    state::{SimDyno, State},
+};
+
+/// How long `changed` waits when nothing does.
+const CHANGED_WAIT: Duration = Duration::from_millis(200);
+const LAYER_BYTES: u64 = 4096;
+
+#[derive(Debug)]
+pub struct WorldRuntime {
+    pub(crate) world: World,
+    pub(crate) faults: Faults,
+}
+
+fn away() -> RuntimeError {
+    RuntimeError::Away("simulated".into())
+}
+
+impl WorldRuntime {
+    fn start_now(&self, spec: DynoSpec) -> Result<(), RuntimeError> {
+        let now = self.world.0.clock.now();
+        let mut state = self.world.state();
+        if !state.dynos.contains_key(&spec.id) {
+            let phase = first_phase(&state, &spec, now);
+            state.dynos.insert(spec.id, SimDyno { spec, phase });
+        }
+        drop(state);
+        self.world.0.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn stop_now(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        let at = self.world.0.clock.now();
+        if let Some(dyno) = self.world.state().dynos.get_mut(&dyno) {
+            if !matches!(dyno.phase, DynoPhase::Exited(_)) {
+                dyno.phase = DynoPhase::Exited(Exit { code: 143, reason: ExitReason::Exited, at });
+            }
+        }
+        self.world.0.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn forget_now(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        let mut state = self.world.state();
+        match state.dynos.get(&dyno).map(|dyno| &dyno.phase) {
+            None => Err(RuntimeError::NotFound(dyno.to_string())),
+            Some(DynoPhase::Exited(_)) => {
+                state.dynos.remove(&dyno);
+                Ok(())
+            }
+            Some(_) => Err(RuntimeError::Refused(format!("dyno {dyno} runs"))),
+        }
+    }
+
+    fn report(&self) -> Vec<DynoReport> {
+        let state = self.world.state();
+        let reports = state.dynos.values().enumerate().map(|(n, dyno)| DynoReport {
+            id: dyno.spec.id,
+            app: dyno.spec.app,
+            generation: dyno.spec.generation,
+            kind: dyno.spec.kind,
+            phase: dyno.phase.clone(),
+            address: Some(SocketAddr::from(([10, 0, 0, u8::try_from(n % 250).unwrap_or(0)], 5000))),
+            started_at: None,
+        });
+        reports.collect()
+    }
+
+    /// A digest that depends on who left the directory and which it is.
+    fn pack_now(&self, dyno: DynoId, directory: &str) -> Result<PackedLayer, RuntimeError> {
+        let mut state = self.world.state();
+        if !state.dynos.get(&dyno).is_some_and(|dyno| matches!(dyno.phase, DynoPhase::Exited(_))) {
+            return Err(RuntimeError::Refused(format!("dyno {dyno} has not exited")));
+        }
+        let seed = directory.bytes().fold(dyno.uuid().as_u128(), |sum, byte| sum.rotate_left(5) ^ u128::from(byte));
+        let digest: LayerDigest = format!("{seed:032x}{seed:032x}").parse().expect("64 hex digits");
+        state.layers.insert(digest.clone());
+        Ok(PackedLayer { digest, bytes: LAYER_BYTES })
+    }
+}
+
+fn first_phase(state: &State, spec: &DynoSpec, at: jiff::Timestamp) -> DynoPhase {
+    let exited = |code| DynoPhase::Exited(Exit { code, reason: ExitReason::Exited, at });
+    let command = spec.argv.last().map(String::as_str).unwrap_or_default();
+    if spec.kind == DynoKind::Build {
+        exited(state.builds.code)
+    } else if let Some(code) = state.exits.get(command) {
+        exited(*code)
+    } else if state.never_ready.contains(command) {
+        DynoPhase::Starting
+    } else {
+        DynoPhase::Ready
+    }
+}
+
+#[async_trait]
+impl Runtime for WorldRuntime {
+    async fn start(&self, spec: DynoSpec) -> Result<(), RuntimeError> {
+        call!(self.faults, away(), self.start_now(spec.clone()))
+    }
+    async fn stop(&self, dyno: DynoId, _grace: Duration) -> Result<(), RuntimeError> {
+        call!(self.faults, away(), self.stop_now(dyno))
+    }
+    async fn inventory(&self) -> Result<Vec<DynoReport>, RuntimeError> {
+        // Looking changes nothing: it is not counted, or every n would be spent on it.
+        Ok(self.report())
+    }
+    async fn forget(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        call!(self.faults, away(), self.forget_now(dyno))
+    }
+    async fn changed(&self) -> Result<(), RuntimeError> {
+        tokio::time::timeout(CHANGED_WAIT, self.world.0.changed.notified()).await.ok();
+        Ok(())
+    }
+    async fn attach(&self, dyno: DynoId) -> Result<AttachSession, RuntimeError> {
+        Err(RuntimeError::NotFound(format!("a terminal of simulated dyno {dyno}")))
+    }
+    async fn pack(&self, dyno: DynoId, directory: &str) -> Result<PackedLayer, RuntimeError> {
+        call!(self.faults, away(), self.pack_now(dyno, directory))
+    }
+    async fn read_file(&self, dyno: DynoId, path: &str, _bytes_max: u64) -> Result<Vec<u8>, RuntimeError> {
+        let read = || {
+            let state = self.world.state();
+            match state.dynos.get(&dyno) {
+                Some(dyno) if dyno.spec.kind == DynoKind::Build => {
+                    serde_json::to_vec(&state.builds.result).map_err(|e| RuntimeError::Failed(e.to_string()))
+                }
+                _ => Err(RuntimeError::NotFound(path.to_owned())),
+            }
+        };
+        call!(self.faults, away(), read())
+    }
+    async fn layers(&self) -> Result<Vec<LayerInfo>, RuntimeError> {
+        let state = self.world.state();
+        let used = |digest: &LayerDigest| state.dynos.values().any(|dyno| dyno.spec.layers.contains(digest));
+        let info = |digest: &LayerDigest| LayerInfo { digest: digest.clone(), bytes: LAYER_BYTES, in_use: used(digest) };
+        Ok(state.layers.iter().map(info).collect())
+    }
+    async fn layer_remove(&self, digest: &LayerDigest) -> Result<(), RuntimeError> {
+        let remove = || {
+            self.world.state().layers.remove(digest);
+            Ok(())
+        };
+        call!(self.faults, away(), remove())
+    }
+    async fn capacity(&self) -> Result<Capacity, RuntimeError> {
+        Ok(Capacity { memory_bytes_free: 1 << 34, disk_bytes_free: 1 << 36, disk_bytes_total: 1 << 37 })
+    }
+}

@@ -1,0 +1,196 @@
+//! What survives a crash of the control plane.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use jiff::Timestamp;
+use renga_model::{AppId, DynoId, Exit, LayerDigest, LogLine, RouteTable};
+use renga_ports::{BuildResult, BuiltLayer, Clock, DynoPhase, DynoSpec};
+use tokio::sync::Notify;
+
+use super::{Faults, git::WorldGit, logs::WorldLogs, routes::WorldRoutes, runtime::WorldRuntime};
+
+/// Cheap to clone; clones are the same world.
+#[derive(Debug, Clone)]
+pub struct World(pub(crate) Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    pub(crate) changed: Notify,
+    pub(crate) clock: ManualClock,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) dynos: BTreeMap<DynoId, SimDyno>,
+    pub(crate) layers: BTreeSet<LayerDigest>,
+    pub(crate) repositories: BTreeMap<AppId, BTreeMap<String, String>>,
+    pub(crate) lines: Vec<(AppId, LogLine)>,
+    pub(crate) outputs: BTreeMap<String, Output>,
+    pub(crate) table: RouteTable,
+    pub(crate) builds: BuildOutcome,
+    /// Dynos of the formation whose command is in here never get ready.
+    pub(crate) never_ready: BTreeSet<String>,
+    /// Commands that end at once, and with what.
+    pub(crate) exits: BTreeMap<String, i32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SimDyno {
+    pub(crate) spec: DynoSpec,
+    pub(crate) phase: DynoPhase,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) text: String,
+    pub(crate) last_step: Option<u64>,
+    pub(crate) followed: BTreeSet<DynoId>,
+    pub(crate) finished: bool,
+}
+
+/// What build dynos of this world do.
+#[derive(Debug, Clone)]
+pub(crate) struct BuildOutcome {
+    pub(crate) code: i32,
+    pub(crate) result: BuildResult,
+}
+
+impl Default for BuildOutcome {
+    fn default() -> Self {
+        let app = BuiltLayer::Fresh { key: None, directory: "/out/layers/app".into() };
+        let web = ("web".parse().expect("a legal process type"), "serve".to_owned());
+        Self {
+            code: 0,
+            result: BuildResult {
+                layers: vec![app],
+                cache: None,
+                process_types: BTreeMap::from([web]),
+                language: Some("Procfile".into()),
+                detected: None,
+                config_defaults: BTreeMap::new(),
+                addons: Vec::new(),
+                facts: BTreeMap::new(),
+                buildpacks: Vec::new(),
+            },
+        }
+    }
+}
+
+/// One set of hands over a world; a restarted control plane gets another.
+#[derive(Debug)]
+pub struct Hands {
+    pub runtime: Arc<WorldRuntime>,
+    pub logs: Arc<WorldLogs>,
+    pub git: Arc<WorldGit>,
+    pub routes: Arc<WorldRoutes>,
+    pub clock: Arc<ManualClock>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().expect("a timestamp"));
+        Self(Arc::new(Shared { state: Mutex::default(), changed: Notify::new(), clock }))
+    }
+}
+
+impl World {
+    pub fn hands(&self, faults: &Faults) -> Hands {
+        let (world, faults) = (self.clone(), faults.clone());
+        Hands {
+            runtime: Arc::new(WorldRuntime { world: world.clone(), faults: faults.clone() }),
+            logs: Arc::new(WorldLogs { world: world.clone() }),
+            git: Arc::new(WorldGit { world: world.clone(), faults: faults.clone() }),
+            clock: Arc::new(world.0.clock.clone()),
+            routes: Arc::new(WorldRoutes { world, faults }),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("nothing panics while it holds this lock")
+    }
+
+    // === what a test arranges ===
+
+    pub fn clock(&self) -> &ManualClock {
+        &self.0.clock
+    }
+    /// Process types of the slugs that builds make from now on.
+    pub fn builds_declare(&self, types: &[(&str, &str)]) {
+        let types = types.iter().map(|(name, command)| (name.parse().expect("legal"), (*command).to_owned()));
+        self.state().builds.result.process_types = types.collect();
+    }
+    pub fn builds_fail(&self) {
+        self.state().builds.code = 1;
+    }
+    pub fn never_ready(&self, command: &str) {
+        self.state().never_ready.insert(command.into());
+    }
+    pub fn exits(&self, command: &str, code: i32) {
+        self.state().exits.insert(command.into(), code);
+    }
+    /// Ends a dyno as if its process had.
+    pub fn end(&self, dyno: DynoId, code: i32) {
+        let at = self.0.clock.now();
+        if let Some(dyno) = self.state().dynos.get_mut(&dyno) {
+            dyno.phase = DynoPhase::Exited(Exit { code, reason: renga_model::ExitReason::Exited, at });
+        }
+        self.0.changed.notify_waiters();
+    }
+
+    // === what a test looks at ===
+
+    /// Dynos that have not exited: id, name and command.
+    pub fn running(&self) -> Vec<(DynoId, String, String)> {
+        let state = self.state();
+        let alive = state.dynos.iter().filter(|(_, dyno)| !matches!(dyno.phase, DynoPhase::Exited(_)));
+        alive.map(|(id, d)| (*id, d.spec.name.to_string(), d.spec.argv.last().cloned().unwrap_or_default())).collect()
+    }
+    /// Dynos that the node still holds anything of.
+    pub fn held(&self) -> usize {
+        self.state().dynos.len()
+    }
+    pub fn layers(&self) -> BTreeSet<LayerDigest> {
+        self.state().layers.clone()
+    }
+    pub fn table(&self) -> RouteTable {
+        self.state().table.clone()
+    }
+    pub fn branch(&self, app: AppId, branch: &str) -> Option<String> {
+        self.state().repositories.get(&app)?.get(branch).cloned()
+    }
+    pub fn has_repository(&self, app: AppId) -> bool {
+        self.state().repositories.contains_key(&app)
+    }
+    pub fn log(&self, app: AppId) -> Vec<String> {
+        let state = self.state();
+        state.lines.iter().filter(|(of, _)| *of == app).map(|(_, l)| format!("{}[{}]: {}", l.source.as_str(), l.ps, l.text)).collect()
+    }
+    /// The text of an output, and whether it is finished.
+    pub fn output(&self, name: &str) -> Option<(String, bool)> {
+        self.state().outputs.get(name).map(|output| (output.text.clone(), output.finished))
+    }
+}
+
+/// A clock that moves only when it is told to.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<Mutex<Timestamp>>);
+
+impl ManualClock {
+    pub fn new(now: Timestamp) -> Self {
+        Self(Arc::new(Mutex::new(now)))
+    }
+    pub fn advance(&self, by: std::time::Duration) {
+        let mut now = self.0.lock().expect("nothing panics while it holds this lock");
+        *now += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().expect("nothing panics while it holds this lock")
+    }
+}
