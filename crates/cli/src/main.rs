@@ -1,9 +1,10 @@
-//! The command line alone, without the server: what the tests run as a process.
+//! `renga-client`: the command line alone, for machines that run no platform. Also what the tests run as a process.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Heroku's commands for a platform of your own; the platform itself is the program `renga`.
 #[derive(Debug, Parser)]
 #[command(name = "renga", version, max_term_width = 110, disable_help_subcommand = true)]
 struct Args {

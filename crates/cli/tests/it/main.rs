@@ -1,0 +1,9 @@
+//! The command line as its users have it: a process, its terminal, and a platform at the other end of real sockets.
+
+mod api;
+mod attach;
+mod connect;
+mod harness;
+mod local;
+mod logs;
+mod shell;
