@@ -149,7 +149,7 @@ pub struct AuthorizationCreate {
 
 /// A whole number, or the text of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a whole number")]
 pub enum NumberText {
     Number(i64),
     Text(String),

@@ -66,7 +66,7 @@ pub struct FormationUpdate {
 
 /// `3`, `"3"`, `"+1"` or `"-1"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number, or a text like \"3\" or \"+1\"")]
 pub enum QuantityText {
     Number(i64),
     Text(String),
@@ -74,7 +74,7 @@ pub enum QuantityText {
 
 /// `"standard-1x"`, `{"name": "standard-1x"}` or `{"id": ...}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected the name of a dyno size, or an object with its name or id")]
 pub enum DynoSizeChoice {
     Name(String),
     Reference {
@@ -174,7 +174,7 @@ pub struct DynoCreate {
 
 /// `COLUMNS` and `LINES` come as numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a number")]
 pub enum EnvValue {
     Text(String),
     Number(serde_json::Number),
@@ -188,5 +188,41 @@ impl std::fmt::Display for EnvValue {
             Self::Number(number) => write!(f, "{number}"),
             Self::Flag(flag) => write!(f, "{flag}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_and_sizes_come_in_several_spellings() {
+        let update = |json: &str| serde_json::from_str::<FormationUpdate>(json);
+        assert_eq!(update(r#"{"quantity":"+1"}"#).unwrap().quantity, Some(QuantityText::Text("+1".into())));
+        assert_eq!(update(r#"{"quantity":3}"#).unwrap().quantity, Some(QuantityText::Number(3)));
+        let refused = update(r#"{"quantity":[]}"#).unwrap_err().to_string();
+        assert!(refused.contains("expected a number"), "{refused}");
+        let id = crate::derived_id("dyno-size", "Standard-1X");
+        for json in
+            [r#""Standard-1X""#.to_owned(), r#"{"name":"Standard-1X"}"#.into(), format!(r#"{{"id":"{id}"}}"#)]
+        {
+            let choice: DynoSizeChoice = serde_json::from_str(&json).unwrap();
+            assert_eq!(choice.name().as_deref(), Some("Standard-1X"), "{json}");
+        }
+    }
+
+    #[test]
+    fn states_are_shown_in_the_words_of_the_api() {
+        assert_eq!(state_shown(DynoState::Planned, DynoKind::Formation), "starting");
+        assert_eq!(state_shown(DynoState::Exited, DynoKind::Formation), "crashed");
+        assert_eq!(state_shown(DynoState::Exited, DynoKind::OneOff), "complete");
+    }
+
+    #[test]
+    fn environments_hold_numbers_too() {
+        let create: DynoCreate =
+            serde_json::from_str(r#"{"command":"bash","env":{"TERM":"xterm","COLUMNS":132}}"#).unwrap();
+        let env: Vec<String> = create.env.unwrap().values().map(ToString::to_string).collect();
+        assert_eq!(env, ["132", "xterm"]);
     }
 }

@@ -16,7 +16,7 @@ pub(crate) async fn list(call: Call) -> Answered {
     let builds = call.state.engine.build_list(call.app()?.id).await?;
     let shown =
         builds.iter().map(|(build, user)| shown(&call, build, user)).collect::<Result<Vec<_>, _>>()?;
-    list_answer(&["created_at", "id", "started_at"], shown)
+    list_answer(&["created_at", "id"], shown)
 }
 
 pub(crate) async fn info(call: Call) -> Answered {

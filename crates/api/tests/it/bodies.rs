@@ -40,7 +40,7 @@ fn bad_bodies_are_refused_by_every_endpoint() {
     let writes = [Method::POST, Method::PUT, Method::PATCH];
     for row in endpoint_rows().iter().filter(|row| writes.contains(&row.method) && row.platform) {
         let path = row.path.replace("{app}", "demo-app").replace("{type}", "web").replace("{dyno}", "web.1");
-        let path = path.replace("{feature}", "preboot").replace('{', "").replace('}', "");
+        let path = path.replace("{feature}", "preboot").replace(['{', '}'], "");
         for body in &bodies {
             let reply = platform.send(row.method.clone(), &path, &[], Some(body));
             assert!(!reply.status.is_server_error(), "{} {path} {body:?}: {}", row.method, reply.text);

@@ -2,11 +2,22 @@
 //! `RENGA_TEST_HEROKU` says, or in the path.
 
 use std::{
+    io::{Read, Write},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use crate::harness::Platform;
+use renga_model::DynoId;
+use renga_ports::{AttachInput, AttachOutput};
+
+use crate::{
+    harness::{PASSWORD, Platform},
+    rendezvous::Meeting,
+};
+
+/// What a prompt or a dyno may take to appear, on a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Cli<'a> {
     platform: &'a Platform,
@@ -20,21 +31,28 @@ struct Ran {
     err: String,
 }
 
+impl Ran {
+    fn of(output: std::process::Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
 impl<'a> Cli<'a> {
     fn new(platform: &'a Platform, program: PathBuf) -> Self {
         Self { platform, home: tempfile::tempdir().unwrap(), program }
     }
 
-    fn run(&self, words: &[&str]) -> Ran {
+    /// Without a token: some commands begin without one.
+    fn command(&self, program: &std::ffi::OsStr) -> Command {
         let url = &self.platform.url;
-        let output = Command::new(&self.program)
-            .args(words)
+        let mut command = Command::new(program);
+        command
             .current_dir(self.home.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path())
             .env("HEROKU_HOST", url)
-            .env("HEROKU_API_KEY", &self.platform.token)
             .env("HEROKU_DATA_HOST", "localhost")
             .env("HEROKU_PARTICLEBOARD_URL", url)
             .env("HEROKU_LOGIN_HOST", url)
@@ -45,11 +63,13 @@ impl<'a> Cli<'a> {
             .env("HEROKU_SKIP_NEW_VERSION_CHECK", "true")
             .env("HEROKU_DISABLE_AUTOUPDATE", "1")
             .env("HEROKU_NETRC_WRITE", "true")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        let mut command = self.command(self.program.as_os_str());
+        Ran::of(command.args(words).env("HEROKU_API_KEY", &self.platform.token).output().unwrap())
     }
 
     #[track_caller]
@@ -76,10 +96,7 @@ fn official() -> Option<PathBuf> {
         return Some(given.into());
     }
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|folder| folder.join("heroku")).find(|file| file.exists());
-    found.or_else(|| {
-        Some(PathBuf::from("/opt/herokucli/node_modules/.bin/heroku")).filter(|file| file.exists())
-    })
+    std::env::split_paths(&path).map(|folder| folder.join("heroku")).find(|file| file.exists())
 }
 
 #[test]
@@ -147,4 +164,98 @@ fn the_official_command_line_works() {
     cli.good(&on(&["apps:rename", "other-app"]), &["other-app"]);
     cli.good(&["apps:destroy", "-a", "other-app", "--confirm", "other-app"], &["done"]);
     cli.bad(&["info", "-a", "other-app"], "Couldn't find that app");
+}
+
+/// Types an answer behind each prompt, as a person at a terminal would.
+fn converse(child: &mut Child, answers: &[(&str, &str)]) -> String {
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut seen, mut answers, started) = (String::new(), answers.iter(), Instant::now());
+    let mut next = answers.next();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = stdout.read(&mut buffer).unwrap_or(0);
+        if read == 0 {
+            return seen;
+        }
+        seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        assert!(started.elapsed() < DEADLINE, "no end: {seen}");
+        if let Some((prompt, answer)) = next.filter(|(prompt, _)| seen.contains(prompt)) {
+            assert!(!prompt.is_empty());
+            stdin.write_all(format!("{answer}\r").as_bytes()).unwrap();
+            next = answers.next();
+        }
+    }
+}
+
+#[test]
+fn login_at_a_terminal_and_logout() {
+    let Some(program) = official() else { return };
+    let platform = Platform::start();
+    let cli = Cli::new(&platform, program.clone());
+    // `script` gives the client a terminal of its own.
+    let line = format!("{} login -i", program.display());
+    let mut script = cli.command("script".as_ref());
+    let script = script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    let seen = converse(&mut child, &[("Email", "dev@example.com"), ("Password", PASSWORD)]);
+    assert!(child.wait().unwrap().success() && seen.contains("Logged in as"), "{seen}");
+    let netrc = std::fs::read_to_string(cli.home.path().join(".netrc")).unwrap();
+    assert!(netrc.contains("dev@example.com"), "{netrc}");
+    let run = |words: &[&str]| Ran::of(cli.command(program.as_os_str()).args(words).output().unwrap());
+    let who = run(&["whoami"]);
+    assert!(who.out.contains("dev@example.com"), "{}{}", who.out, who.err);
+    let tokens = || platform.get("/oauth/authorizations").good().as_array().unwrap().len();
+    assert_eq!(tokens(), 2);
+    let out = run(&["logout"]);
+    assert_eq!(out.code, Some(0), "{}{}", out.out, out.err);
+    assert_eq!(tokens(), 1, "the token of the login is revoked, the default one stays");
+}
+
+#[test]
+fn run_brings_output_and_exit_status() {
+    let Some(program) = official() else { return };
+    let meeting = Meeting::start();
+    let platform = &meeting.platform;
+    let cli = Cli::new(platform, program.clone());
+    let ca = cli.home.path().join("ca.pem");
+    std::fs::write(&ca, &meeting.certificate_pem).unwrap();
+    let mut command = cli.command(program.as_os_str());
+    command.args(["run", "-a", "demo-app", "--exit-code", "--no-tty", "--", "cat", ";", "exit", "7"]);
+    command.env("HEROKU_API_KEY", &platform.token).env("NODE_EXTRA_CA_CERTS", &ca);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    child.stdin.take().unwrap().write_all(b"typed\n").unwrap();
+    let dyno = wait_for_dyno(platform);
+    let mut process = platform.runtime.offer(dyno);
+    platform.run(async {
+        let mut typed = Vec::new();
+        loop {
+            match process.input.recv().await {
+                Some(AttachInput::Data(data)) => typed.extend_from_slice(&data),
+                Some(AttachInput::Eof) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(typed, b"typed\n");
+        let output = "output of the process\n\u{FFFF} heroku-command-exit-status: 7\n";
+        for piece in output.as_bytes().chunks(11) {
+            process.output.send(AttachOutput::Data(piece.to_vec().into())).await.unwrap();
+        }
+        process.output.send(AttachOutput::Exit(7)).await.unwrap();
+    });
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(7), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("output of the process") && !ran.out.contains("exit-status"), "{}", ran.out);
+}
+
+fn wait_for_dyno(platform: &Platform) -> DynoId {
+    let started = Instant::now();
+    loop {
+        let dynos = platform.get("/apps/demo-app/dynos").good();
+        if let Some(id) = dynos[0]["id"].as_str() {
+            return id.parse().unwrap();
+        }
+        assert!(started.elapsed() < DEADLINE, "no dyno was made");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -86,6 +86,11 @@ impl GitHttp for EchoGit {
 
 impl Platform {
     pub(crate) fn start() -> Self {
+        Self::start_with_rendezvous(4001)
+    }
+
+    /// With the port that attach URLs name.
+    pub(crate) fn start_with_rendezvous(rendezvous: u16) -> Self {
         let tokio =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -102,7 +107,7 @@ impl Platform {
             routes: Arc::new(SimRoutes::default()),
             clock: clock.clone(),
         };
-        let engine = Engine::new(store, hands, settings(&url, address, folder.path()));
+        let engine = Engine::new(store, hands, settings(&url, address, rendezvous, folder.path()));
         let account =
             tokio.block_on(engine.account_create("dev@example.com".into(), Secret::new(PASSWORD))).unwrap();
         let router = renga_api::router(ApiState::new(engine.clone(), Arc::new(EchoGit), [9; 32]));
@@ -246,14 +251,14 @@ impl Platform {
     }
 }
 
-fn settings(url: &str, address: SocketAddr, folder: &std::path::Path) -> Settings {
+fn settings(url: &str, address: SocketAddr, rendezvous: u16, folder: &std::path::Path) -> Settings {
     Settings {
         domain: "localhost".into(),
         router_http_port: 8080,
         router_tls_port: 8443,
         api_url: url.to_owned(),
         git_host: format!("localhost:{}", address.port()),
-        rendezvous: "localhost:4001".into(),
+        rendezvous: format!("localhost:{rendezvous}"),
         region: "us".into(),
         default_stack: "heroku-24".parse().unwrap(),
         stacks: vec!["heroku-24".parse().unwrap(), "host".parse().unwrap()],

@@ -1,5 +1,7 @@
 //! The API on its own boundary: real requests over a socket, a real ledger, simulated hands.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
 mod apps;
 mod bodies;
 mod cli;

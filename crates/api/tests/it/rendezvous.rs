@@ -15,16 +15,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::harness::Platform;
 
-struct Meeting {
-    platform: Platform,
+pub(crate) struct Meeting {
+    pub(crate) platform: Platform,
+    /// The listener's certificate, for clients to trust.
+    pub(crate) certificate_pem: String,
     port: u16,
     connector: TlsConnector,
 }
 
 impl Meeting {
-    fn start() -> Self {
-        let platform = Platform::start();
-        platform.app("demo-app");
+    pub(crate) fn start() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -42,16 +42,22 @@ impl Meeting {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let listener = platform.run(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
+        let platform = Platform::start_with_rendezvous(port);
+        platform.app("demo-app");
         let rendezvous = Rendezvous {
             engine: platform.engine.clone(),
             acceptor: TlsAcceptor::from(Arc::new(server)),
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
         };
-        platform.tokio.spawn(serve_rendezvous(listener, rendezvous));
-        Self { platform, port, connector: TlsConnector::from(Arc::new(client)) }
+        platform
+            .tokio
+            .spawn(async { serve_rendezvous(TcpListener::from_std(listener).unwrap(), rendezvous).await });
+        let connector = TlsConnector::from(Arc::new(client));
+        Self { platform, certificate_pem: made.cert.pem(), port, connector }
     }
 
     /// A one-off dyno whose process is the test, and its secret.
