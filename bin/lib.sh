@@ -246,7 +246,11 @@ start_platform() {
             tail -n 30 "$data/up.log" >&2
             die "The platform stopped while it was starting." "The whole log is in $data/up.log."
         }
-        [ "$(seconds_since "$begin")" -lt 60 ] || die "The platform is not ready after 60 s." "Its log is in $data/up.log."
+        if [ "$(seconds_since "$begin")" -ge 60 ]; then
+            tail -n 30 "$data/up.log" >&2
+            stop_platform "$data"
+            die "The platform was not ready after 60 s, and was stopped." "The whole log is in $data/up.log."
+        fi
         sleep 0.1
     done
 }
