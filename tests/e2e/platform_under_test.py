@@ -3,6 +3,7 @@
 The processes are the real ones (`renga up` with node, server, router), the clients too (git, the official CLI, curl).
 """
 
+import http.client
 import json
 import os
 import pathlib
@@ -23,6 +24,9 @@ RENGA = pathlib.Path(os.environ.get("RENGA_BIN", ROOT / "target" / "release" / "
 HEROKU = os.environ.get("HEROKU_BIN", "heroku")
 
 
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
 class Failed(AssertionError):
     """A check that did not hold, with what was seen."""
 
@@ -39,10 +43,20 @@ def wait_for(what, seconds, look, every=0.05):
         time.sleep(every)
 
 
+def free_ports(count):
+    """Ports that nobody has now; all are held until the last one is known, so that they differ."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in held]
+    for listener in held:
+        listener.close()
+    return ports
+
+
 class Result:
     def __init__(self, args, code, out, err):
         self.args, self.code, self.out, self.err = args, code, out, err
-        self.text = out + err
+        # Colours are for people.
+        self.text = COLOUR.sub("", out + err)
 
     def says(self, *patterns):
         for pattern in patterns:
@@ -66,6 +80,9 @@ class Platform:
         self.user_home.mkdir()
         self.flags = list(flags)
         self.process = None
+        # The same ports for the whole life: a role that is started again is found where it was.
+        names = ("api", "api-tls", "router", "router-tls", "rendezvous")
+        self.ports = [word for name, port in zip(names, free_ports(len(names))) for word in (f"--{name}", f"127.0.0.1:{port}")]
 
     # === life ===
 
@@ -78,10 +95,9 @@ class Platform:
         self.clear()
 
     def start(self):
-        ports = [arg for name in ("api", "api-tls", "router", "router-tls", "rendezvous") for arg in (f"--{name}", "127.0.0.1:0")]
         self.log = open(self.home / "renga.log", "ab")
         self.process = subprocess.Popen(
-            [RENGA, "up", "--data-dir", self.data, *ports, *self.flags], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL
+            [RENGA, "up", "--data-dir", self.data, *self.ports, *self.flags], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL
         )
         self.endpoints = wait_for("endpoints.json", 30, self._read_endpoints)
         return self
@@ -126,7 +142,40 @@ class Platform:
                 pids[words[1].decode()] = int(entry.name)
         return pids
 
+    def instance(self):
+        """The id that the names of everything on this machine carry."""
+        return json.loads((self.data / "instance.json").read_text())["id"]
+
     # === clients ===
+
+    def token(self):
+        return (self.data / "secrets/token").read_text().strip()
+
+    def api(self, method, path, body=None, headers=None, timeout=60):
+        """One request to the API; returns (status, JSON or text). `body` is bytes, or something to be sent as JSON."""
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        sent = {
+            "Accept": "application/vnd.heroku+json; version=3",
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self.token()}",
+            **(headers or {}),
+        }
+        sent = {name: value for name, value in sent.items() if value is not None}
+        connection = http.client.HTTPConnection(self.endpoints["api"].partition("://")[2], timeout=timeout)
+        try:
+            connection.request(method, path, content, sent)
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text
+
+    def git_url(self, app):
+        """With the token inside: nothing asks for it."""
+        return f"https://x:{self.token()}@{self.endpoints['api_tls'].partition('://')[2]}/{app}.git"
 
     def env(self, token=True):
         command = [RENGA, "env", "--data-dir", self.data] + ([] if token else ["--no-token"])
@@ -225,7 +274,7 @@ class Terminal:
             chunk = os.read(self.fd, 65536)
         except OSError:
             return None
-        self.seen += chunk.decode(errors="replace")
+        self.seen = COLOUR.sub("", self.seen + chunk.decode(errors="replace"))
         return bool(chunk) or None
 
     def until(self, pattern, seconds=60):
