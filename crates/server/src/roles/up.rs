@@ -15,10 +15,10 @@ use tokio::{
 
 use crate::{config::Config, instance::Instance, layout::Layout};
 
-/// A role that dies is started again after this, doubled each time it lived less than a minute.
+/// A role that dies is started again after this, doubled each time that it did not live long.
 const RESTART_FIRST: Duration = Duration::from_millis(100);
-const RESTART_MAX: Duration = Duration::from_secs(10);
-const LIVED_LONG: Duration = Duration::from_secs(60);
+const RESTART_MAX: Duration = Duration::from_secs(5);
+const LIVED_LONG: Duration = Duration::from_secs(10);
 /// What all roles together may take to drain and end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(28);
 
@@ -43,7 +43,8 @@ pub(crate) async fn run(config: &Config, flags: &[String]) -> Result<()> {
         Role { name: "server", uid: instance.server_uid, gid: instance.group() },
     ];
     let stop = tokio_util::sync::CancellationToken::new();
-    let keepers = roles.map(|role| tokio_util::task::AbortOnDropHandle::new(keep(role, flags.to_vec(), stop.clone())));
+    let keepers =
+        roles.map(|role| tokio_util::task::AbortOnDropHandle::new(keep(role, flags.to_vec(), stop.clone())));
     tell_when_ready(&layout, config, stop.clone());
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
@@ -67,7 +68,7 @@ fn keep(
 ) -> tokio::task::JoinHandle<Result<()>> {
     #[expect(clippy::disallowed_methods, reason = "its handle is awaited at the end of `run`")]
     tokio::spawn(async move {
-        let mut pause = RESTART_FIRST;
+        let mut pause = RESTART_FIRST / 2;
         while !stop.is_cancelled() {
             let started = Instant::now();
             let mut child = start(&role, &flags)?;
@@ -114,17 +115,16 @@ fn tell_when_ready(layout: &Layout, config: &Config, stop: tokio_util::sync::Can
     let (file, data_dir) = (layout.endpoints(), config.data_dir.clone());
     let wait = async move {
         loop {
-            if let Ok(text) = tokio::fs::read_to_string(&file).await {
-                if let Ok(endpoints) = serde_json::from_str::<crate::endpoints::Endpoints>(&text) {
-                    tracing::info!(
-                        "ready: API {}, apps at {} (NAME.{}). Next: renga exec --data-dir {} -- heroku create",
-                        endpoints.api,
-                        endpoints.router_tls,
-                        endpoints.domain,
-                        data_dir.display()
-                    );
-                    return;
-                }
+            let text = tokio::fs::read_to_string(&file).await.unwrap_or_default();
+            if let Ok(endpoints) = serde_json::from_str::<crate::endpoints::Endpoints>(&text) {
+                tracing::info!(
+                    "ready: API {}, apps at {} (NAME.{}). Next: renga exec --data-dir {} -- heroku create",
+                    endpoints.api,
+                    endpoints.router_tls,
+                    endpoints.domain,
+                    data_dir.display()
+                );
+                return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
