@@ -1,7 +1,6 @@
 """The getting-started walkthrough with the unmodified official CLI, in the order that Heroku's own guide has it."""
 
-import json
-import pathlib
+import os
 import re
 import signal
 import socket
@@ -60,7 +59,7 @@ def deploy_master(platform, repository, app):
         r"remote: -----> Installing dependencies using 'pip install -r requirements\.txt'",
         r"remote: -----> \$ python manage\.py collectstatic --noinput",
         r"remote: -----> Discovering process types",
-        r"remote:        Procfile declares types     -> web",
+        r"remote:        Procfile declares types +-> web",
         r"remote: -----> Compressing\.\.\.",
         r"remote:        Done: [0-9.]+[KM]",
         r"remote: -----> Launching\.\.\.",
@@ -137,11 +136,12 @@ def run_locally(platform, repository):
     (local / "Procfile").write_text("web: python3 -m http.server $PORT\n")
     for program in (HEROKU, "renga"):
         port = free_port()
-        process = subprocess.Popen([program, "local", "web", "--port", str(port)], cwd=local, env=platform.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([program, "local", "web", "--port", str(port)], cwd=local, env=platform.env(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             wait_for(f"{program} local on port {port}", 30, lambda: answers(port))
         finally:
-            process.send_signal(signal.SIGINT)
+            # As a terminal does it: Ctrl-C reaches the whole foreground.
+            os.killpg(process.pid, signal.SIGINT)
             process.wait(15)
         wait_for("the local server to end", 10, lambda: not answers(port))
 
@@ -161,8 +161,8 @@ def answers(port):
 
 def one_off_dynos(platform, app):
     run = ["run", "-a", app, "--"]
-    platform.heroku(*run, "python", "manage.py", "shell", "-c", "print(6 * 7)").ends().says("^42$", r"Running .* on ⬢")
-    platform.heroku("run", "-x", "-a", app, "--", "exit 7").ends(7)
+    platform.heroku(*run, "python", "manage.py", "shell", "-c", "print(6 * 7)").ends().says("^42$", r"Running .* on (⬢ )?")
+    platform.heroku("run", "-x", "-a", app, "--", "sh -c 'exit 7'").ends(7)
     platform.heroku("run", "--no-tty", "-a", app, "--", "cat", stdin="from here\n").ends().says("from here")
     detached = platform.heroku("run:detached", "-a", app, "--", "echo far away").ends()
     name = re.search(r"run\.\d+", detached.text).group(0)
@@ -181,13 +181,13 @@ def one_off_dynos(platform, app):
 
 
 def config_and_releases(platform, app):
-    platform.heroku("config:set", "TIMES=3", "-a", app).ends().says(r"Setting TIMES and restarting ⬢ .*\.\.\. done, v7", r"TIMES: +3")
+    platform.heroku("config:set", "TIMES=3", "-a", app).ends().says(r"Setting TIMES and restarting (⬢ )?.*\.\.\. done, v7", r"TIMES: +3")
     wait_for("TIMES=3 in the page", 30, lambda: platform.get(app)[1].count("Hello") >= 3)
     platform.heroku("config", "-a", app).ends().says(r"=== .* Config Vars", r"TIMES: +3")
     platform.heroku("config:get", "TIMES", "-a", app).ends().says("^3$")
     platform.heroku("info", "-a", app).ends().says(rf"=== {app}", r"Owner: +admin@localhost", r"Stack: +heroku-24")
     platform.heroku("releases", "-a", app).ends().says(r"v7 +Set TIMES config vars +admin@localhost", r"v3 +Deploy [0-9a-f]{8}", r"v1 +Initial release")
-    platform.heroku("rollback", "-a", app).ends().says(r"Rolling back ⬢ .* to v6\.\.\. done, v8")
+    platform.heroku("rollback", "-a", app).ends().says(r"Rolling back (⬢ )?.* to v6\.\.\. done, v8")
     wait_for("the page before TIMES", 30, lambda: platform.get(app)[1].count("Hello") < 3)
     platform.heroku("config", "-a", app).ends()
     platform.heroku("config:set", "PORT=1", "-a", app).ends(2)
@@ -196,7 +196,7 @@ def config_and_releases(platform, app):
 
 def domains_and_maintenance(platform, app):
     platform.heroku("domains", "-a", app).ends().says(rf"{app}\.localhost")
-    platform.heroku("maintenance:on", "-a", app).ends().says("Enabling maintenance mode for ⬢ .* done")
+    platform.heroku("maintenance:on", "-a", app).ends().says("Enabling maintenance mode for (⬢ )?.* done")
     wait_for("the maintenance page", 10, lambda: platform.get(app)[0] == 503)
     platform.heroku("maintenance:off", "-a", app).ends()
     wait_for("the page again", 10, lambda: platform.get(app)[0] == 200)
@@ -206,7 +206,7 @@ def domains_and_maintenance(platform, app):
 
 
 def destroy(platform, app):
-    platform.heroku("apps:destroy", "-a", app, "--confirm", app).ends().says(rf"Destroying ⬢ {app}.* done")
+    platform.heroku("apps:destroy", "-a", app, "--confirm", app).ends().says(rf"Destroying (⬢ )?{app}.* done")
     wait_for("its page to go", 20, lambda: platform.get(app)[0] == 404)
     wait_for("its dynos to go", 60, lambda: not list((platform.data / "node/dynos").iterdir()))
     wait_for("its repository to go", 20, lambda: not list((platform.data / "git").glob("*.git")))

@@ -11,7 +11,9 @@ mod logs;
 mod routes;
 mod runtime;
 
-pub use build::{BUILD_REQUEST_PATH, BUILD_RESULT_PATH, BuildFailure, BuildRequest, BuildResult, BuiltLayer, CachedLayer};
+pub use build::{
+    BUILD_REQUEST_PATH, BUILD_RESULT_PATH, BuildFailure, BuildRequest, BuildResult, BuiltLayer, CachedLayer,
+};
 pub use clock::{Clock, SystemClock};
 pub use git::{Git, GitError, PushGate, PushRequest, RefUpdate, RefVerdict};
 pub use logs::{LogEntry, LogStream, Logs, LogsError, OutputStream};

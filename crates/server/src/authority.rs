@@ -1,19 +1,12 @@
 //! The platform's own certificate authority: signs loopback and private names, one leaf per name on demand (a wildcard
 //! for `*.localhost` is refused by curl, Python and Node).
 
-use std::{
-    fs,
-    net::IpAddr,
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fs, net::IpAddr, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
@@ -38,10 +31,12 @@ impl Authority {
         if !certificate_file.exists() {
             create(&key_file, &certificate_file)?;
         }
-        let key_pem = fs::read_to_string(&key_file).with_context(|| format!("could not read {}", key_file.display()))?;
+        let key_pem = fs::read_to_string(&key_file)
+            .with_context(|| format!("could not read {}", key_file.display()))?;
         let certificate_pem = fs::read_to_string(&certificate_file)?;
         let key = KeyPair::from_pem(&key_pem).context("the CA's key is damaged")?;
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).context("the CA's certificate is damaged")?;
+        let issuer =
+            Issuer::from_ca_cert_pem(&certificate_pem, key).context("the CA's certificate is damaged")?;
         Ok(Self(Arc::new(Inner { issuer, certificate_pem })))
     }
 
@@ -76,7 +71,8 @@ impl Authority {
 fn create(key_file: &Path, certificate_file: &Path) -> Result<()> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     params.distinguished_name.push(DnType::CommonName, "Renga platform CA");
     valid_for(&mut params, CA_DAYS);
     let key = KeyPair::generate()?;
@@ -90,7 +86,10 @@ fn create(key_file: &Path, certificate_file: &Path) -> Result<()> {
 }
 
 fn valid_for(params: &mut CertificateParams, days: i64) {
-    #[expect(clippy::disallowed_methods, reason = "a certificate's dates are wall time, and this is composition")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a certificate's dates are wall time, and this is composition"
+    )]
     let now = time::OffsetDateTime::from(SystemTime::now());
     // A day of grace for clocks that are behind.
     params.not_before = now - time::Duration::days(1);

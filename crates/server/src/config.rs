@@ -42,14 +42,22 @@ pub(crate) struct Config {
     pub(crate) releases_kept: usize,
 }
 
+/// The stack of new apps.
+const STACK: &str = "heroku-24";
 /// Where the stack images of this machine are, unless the configuration says otherwise.
 const STACK_CACHE: &str = "/var/cache/renga/stacks";
 /// Resolvers that every machine has in one place.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Where the site's certificates lie in a dyno, and the variables by which build tools find them.
 const DYNO_CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-const CA_VARIABLES: [&str; 6] =
-    ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE"];
+const CA_VARIABLES: [&str; 6] = [
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+];
 const MIB: u64 = 1024 * 1024;
 
 impl Config {
@@ -80,7 +88,8 @@ pub(crate) fn user_environment() -> renga_cli::Environment {
 
 /// What the environment says of the site; the configuration file wins. Builds get it, and `bin/demo` needs no file.
 pub(crate) fn site_environment() -> BTreeMap<String, String> {
-    const PASSED: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
+    const PASSED: [&str; 6] =
+        ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
     #[expect(clippy::disallowed_methods, reason = "this is the binary's config.rs")]
     let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     PASSED.into_iter().filter_map(|name| Some((name.to_owned(), value(name)?))).collect()
@@ -116,16 +125,7 @@ impl Typed {
         if !is_domain(&domain) {
             mistakes.push(format!("domain = \"{domain}\": must be a host name such as apps.example.com"));
         }
-        let default_stack = parse_stack(self.stack.as_deref().unwrap_or("heroku-24"), &mut mistakes);
-        let stacks = self.stacks.iter().map(|(name, image)| (parse_stack(name, &mut mistakes), image.clone()));
-        let mut stacks: Vec<_> = stacks.collect();
-        if !stacks.iter().any(|(name, _)| name.as_str() == "heroku-24") {
-            stacks.push((parse_stack("heroku-24", &mut mistakes), PathBuf::from(STACK_CACHE).join("heroku-24.erofs")));
-        }
-        let known = default_stack.as_str() == "host" || stacks.iter().any(|(name, _)| *name == default_stack);
-        if !known {
-            mistakes.push(format!("stack = \"{default_stack}\": no such stack is configured under [stacks]"));
-        }
+        let (default_stack, stacks) = stacks(self.stack.as_deref(), &self.stacks, &mut mistakes);
         for cidr in self.network.allow.iter().filter(|cidr| !is_cidr(cidr)) {
             mistakes.push(format!("network.allow: \"{cidr}\" is not an IPv4 range such as 10.1.0.0/16"));
         }
@@ -187,6 +187,26 @@ fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
     Ok(SocketAddr::new(host, port))
 }
 
+/// The default stack, and every stack image that is known.
+fn stacks(
+    default: Option<&str>,
+    typed: &BTreeMap<String, PathBuf>,
+    mistakes: &mut Vec<String>,
+) -> (StackName, Vec<(StackName, PathBuf)>) {
+    let default = parse_stack(default.unwrap_or(STACK), mistakes);
+    let mut stacks = Vec::new();
+    for (name, image) in typed {
+        stacks.push((parse_stack(name, mistakes), image.clone()));
+    }
+    if !typed.contains_key(STACK) {
+        stacks.push((parse_stack(STACK, mistakes), PathBuf::from(STACK_CACHE).join("heroku-24.erofs")));
+    }
+    if default.as_str() != "host" && !stacks.iter().any(|(name, _)| *name == default) {
+        mistakes.push(format!("stack = \"{default}\": no such stack is configured under [stacks]"));
+    }
+    (default, stacks)
+}
+
 fn parse_stack(name: &str, mistakes: &mut Vec<String>) -> StackName {
     name.parse().unwrap_or_else(|why| {
         mistakes.push(format!("stack name \"{name}\": {why}"));
@@ -195,12 +215,15 @@ fn parse_stack(name: &str, mistakes: &mut Vec<String>) -> StackName {
 }
 
 fn parse_dns(typed: &[String], mistakes: &mut Vec<String>) -> Vec<SocketAddr> {
-    let parsed = |text: &String| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)).map_err(|_| text.clone());
+    let parsed =
+        |text: &String| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)).map_err(|_| text.clone());
     if typed.is_empty() {
         return resolvers(Path::new(RESOLV_CONF));
     }
     let (good, bad): (Vec<_>, Vec<_>) = typed.iter().map(parsed).partition(Result::is_ok);
-    mistakes.extend(bad.into_iter().filter_map(Result::err).map(|t| format!("site.dns: \"{t}\" is not an IP address")));
+    mistakes.extend(
+        bad.into_iter().filter_map(Result::err).map(|t| format!("site.dns: \"{t}\" is not an IP address")),
+    );
     good.into_iter().filter_map(Result::ok).collect()
 }
 
@@ -212,7 +235,9 @@ fn resolvers(file: &Path) -> Vec<SocketAddr> {
 
 fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     text.len() <= 200 && text.split('.').all(label)
 }
@@ -243,7 +268,9 @@ mod tests {
 
     #[test]
     fn addresses_are_hosts_with_ports() {
-        for (text, meant) in [("localhost:0", "127.0.0.1:0"), ("*:80", "0.0.0.0:80"), ("[::]:443", "[::]:443")] {
+        for (text, meant) in
+            [("localhost:0", "127.0.0.1:0"), ("*:80", "0.0.0.0:80"), ("[::]:443", "[::]:443")]
+        {
             assert_eq!(parse_address(text).unwrap().to_string(), meant);
         }
     }

@@ -1,6 +1,9 @@
 //! `renga install`: systemd units for the three roles, started at boot.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -29,7 +32,10 @@ pub(crate) fn run(args: &InstallArgs, config: &Config) -> Result<String> {
     let instance = Instance::load_or_choose(&config.data_dir)?;
     Layout::new(&config.data_dir).make(&instance)?;
     if !args.units.is_dir() {
-        bail!("{} is not there: is systemd the init of this machine? See `renga install --print`", args.units.display());
+        bail!(
+            "{} is not there: is systemd the init of this machine? See `renga install --print`",
+            args.units.display()
+        );
     }
     for role in ["node", "server", "router"] {
         let path = args.units.join(format!("renga-{role}.service"));
@@ -69,13 +75,16 @@ fn unit(role: &str, program: &str, flags: &str, instance: Option<&Instance>) -> 
     // The node delegates its cgroup to dynos, and a stop of the unit must leave them running.
     let own = match role {
         "node" => "Delegate=yes\nKillMode=process\nOOMScoreAdjust=-900\n".to_owned(),
-        "server" => format!("User={}\nGroup={group}\nNoNewPrivileges=yes\n", uid(instance.map(|i| i.server_uid))),
+        "server" => {
+            format!("User={}\nGroup={group}\nNoNewPrivileges=yes\n", uid(instance.map(|i| i.server_uid)))
+        }
         _ => format!(
             "User={}\nGroup={group}\nNoNewPrivileges=yes\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nLimitNOFILE=1048576\n",
             uid(instance.map(|i| i.router_uid))
         ),
     };
-    let after = if role == "node" { "network-online.target" } else { "network-online.target renga-node.service" };
+    let after =
+        if role == "node" { "network-online.target" } else { "network-online.target renga-node.service" };
     format!(
         "[Unit]\nDescription=Renga {role}\nAfter={after}\nWants=network-online.target\n\n\
          [Service]\nExecStart={program} {role}{flags}\nRestart=always\nRestartSec=1\nTimeoutStopSec=40\n{own}\n\
@@ -90,7 +99,9 @@ mod tests {
     #[test]
     fn the_node_keeps_its_dynos_and_paths_are_checked() {
         let unit = unit("node", "/usr/bin/renga", " --data-dir /srv/renga", None);
-        for line in ["Delegate=yes", "KillMode=process", "ExecStart=/usr/bin/renga node --data-dir /srv/renga"] {
+        for line in
+            ["Delegate=yes", "KillMode=process", "ExecStart=/usr/bin/renga node --data-dir /srv/renga"]
+        {
             assert!(unit.contains(line), "{unit}");
         }
         assert!(text(Path::new("/srv/a b")).is_err());

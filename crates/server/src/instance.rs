@@ -88,10 +88,12 @@ fn is_routed(routes: &str, slot: u32) -> bool {
     let ours = u32::from_be_bytes([10, a, b, 0]);
     routes.lines().skip(1).any(|line| {
         let columns: Vec<_> = line.split_whitespace().collect();
-        let number = |n: usize| columns.get(n).and_then(|hex| u32::from_str_radix(hex, 16).ok()).map(u32::swap_bytes);
+        let number =
+            |n: usize| columns.get(n).and_then(|hex| u32::from_str_radix(hex, 16).ok()).map(u32::swap_bytes);
         let (Some(destination), Some(mask)) = (number(1), number(7)) else { return false };
         let narrow = mask | 0xffff_f000;
-        mask != 0 && (ours & mask == destination & mask || destination & 0xffff_f000 == ours & narrow & 0xffff_f000)
+        mask != 0
+            && (ours & mask == destination & mask || destination & 0xffff_f000 == ours & narrow & 0xffff_f000)
     })
 }
 

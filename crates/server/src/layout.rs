@@ -75,7 +75,8 @@ impl Layout {
         for (name, uid, gid, mode) in folders {
             let path = self.at(name);
             fs::create_dir_all(&path).with_context(|| format!("could not make {}", path.display()))?;
-            chown(&path, Some(uid), Some(gid)).with_context(|| format!("could not give {} away", path.display()))?;
+            chown(&path, Some(uid), Some(gid))
+                .with_context(|| format!("could not give {} away", path.display()))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         }
         // The server may not write into the root's own folder; it writes behind this link.

@@ -91,7 +91,9 @@ fn main() -> ExitCode {
 fn uninstall(config: &Config, yes: bool) -> Result<String> {
     let data_dir = config.data_dir.display();
     if !yes {
-        anyhow::bail!("this ends every dyno and removes all apps in {data_dir}; stop the platform, then say it with --yes");
+        anyhow::bail!(
+            "this ends every dyno and removes all apps in {data_dir}; stop the platform, then say it with --yes"
+        );
     }
     roles::node::uninstall(config)?;
     Ok(format!("Removed {data_dir} and everything that it had on this machine.\n"))
@@ -107,7 +109,8 @@ fn role(name: &str, args: &RoleArgs) -> ExitCode {
     }
     trace::start(args.verbose);
     if args.end_with_parent {
-        let with_parent = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+        let with_parent =
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
         if let Err(refused) = with_parent {
             tracing::warn!("could not bind our life to our parent's: {refused}");
         }
@@ -128,15 +131,16 @@ fn start(name: &str, config: &Config) -> Result<()> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().thread_name(format!("renga-{name}")).build()?;
-    runtime.block_on(async {
-        match name {
-            "up" => roles::up::run(config, &flags_after_role()).await,
-            "server" => roles::server::run(config).await,
-            "node" => roles::node::run(config).await,
-            _ => roles::router::run(config).await,
-        }
-    })
-    .with_context(|| format!("data directory {}", config.data_dir.display()))
+    runtime
+        .block_on(async {
+            match name {
+                "up" => roles::up::run(config, &flags_after_role()).await,
+                "server" => roles::server::run(config).await,
+                "node" => roles::node::run(config).await,
+                _ => roles::router::run(config).await,
+            }
+        })
+        .with_context(|| format!("data directory {}", config.data_dir.display()))
 }
 
 /// What `renga up` was called with, for its children: they read the same configuration.

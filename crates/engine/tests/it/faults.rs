@@ -56,12 +56,21 @@ async fn scenario(faults: &Faults) {
     let mut plane = bench.start(faults);
     for (commit, version) in [("a", 3), ("b", 5)] {
         let build = plane.push(&app, &bench.account, commit).await;
-        plane = survive(&bench, plane, faults, "the build's end", async || bench.build(&build).await.status.is_over()).await;
-        assert_eq!(bench.build(&build).await.status, BuildStatus::Succeeded, "{:?}", bench.build(&build).await);
+        plane = survive(&bench, plane, faults, "the build's end", async || {
+            bench.build(&build).await.status.is_over()
+        })
+        .await;
+        assert_eq!(
+            bench.build(&build).await.status,
+            BuildStatus::Succeeded,
+            "{:?}",
+            bench.build(&build).await
+        );
         plane = survive(&bench, plane, faults, "serving", async || bench.serves_newest(app.id).await).await;
         let changes = BTreeMap::from([("VERSION".parse().unwrap(), Some(Secret::new(commit)))]);
         plane.engine.config_patch(&app, &bench.account, changes).await.unwrap();
-        plane = survive(&bench, plane, faults, "the new config", async || bench.serves_newest(app.id).await).await;
+        plane = survive(&bench, plane, faults, "the new config", async || bench.serves_newest(app.id).await)
+            .await;
         whole_ledger(&bench, &app, version + 1).await;
         assert_eq!(bench.world.branch(app.id, "main"), Some(commit.repeat(40)));
     }

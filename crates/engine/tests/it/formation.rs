@@ -108,9 +108,14 @@ async fn a_crashed_dyno_comes_back() {
     until("web.1 serves", async || bench.serves_newest(app.id).await).await;
     let first = bench.dynos(app.id).await[0].id;
     bench.world.end(first, 1);
-    until("a successor", async || bench.serves_newest(app.id).await && bench.dynos(app.id).await[0].id != first).await;
+    until("a successor", async || {
+        bench.serves_newest(app.id).await && bench.dynos(app.id).await[0].id != first
+    })
+    .await;
     let log = bench.world.log(app.id);
-    for line in ["heroku[web.1]: Process exited with status 1", "heroku[web.1]: State changed from up to crashed"] {
+    for line in
+        ["heroku[web.1]: Process exited with status 1", "heroku[web.1]: State changed from up to crashed"]
+    {
         assert!(log.iter().any(|seen| seen == line), "no {line:?} in {log:#?}");
     }
     plane.kill().await;

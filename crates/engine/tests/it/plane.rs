@@ -33,8 +33,13 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("ledger.db"), MasterKey::from_bytes([7; 32])).unwrap();
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let account =
-            Account { id: AccountId::random(), email: "a@example.com".into(), name: None, created_at: now, updated_at: now };
+        let account = Account {
+            id: AccountId::random(),
+            email: "a@example.com".into(),
+            name: None,
+            created_at: now,
+            updated_at: now,
+        };
         let row = account.clone();
         store.write(move |tx| tx.account_insert(&row, None).map_err(Refusal::from)).await.unwrap();
         Self { world: World::default(), store, account, folder }
@@ -85,7 +90,10 @@ impl Bench {
         self.store.read(move |read| read.build_fetch(id).map_err(Refusal::from)).await.unwrap()
     }
     pub(crate) async fn releases(&self, app: AppId) -> Vec<Release> {
-        self.store.read(move |read| read.release_list(app, false, 100, None).map_err(Refusal::from)).await.unwrap()
+        self.store
+            .read(move |read| read.release_list(app, false, 100, None).map_err(Refusal::from))
+            .await
+            .unwrap()
     }
     pub(crate) async fn dynos(&self, app: AppId) -> Vec<Dyno> {
         self.store.read(move |read| read.dyno_list_for_app(app).map_err(Refusal::from)).await.unwrap()
@@ -98,7 +106,12 @@ impl Bench {
         let newest = self.releases(app).await.last().map(|release| release.id);
         let dynos = self.dynos(app).await;
         let table = self.world.table();
-        let routed = table.apps.iter().find(|route| route.id == app).map(|route| route.dynos.clone()).unwrap_or_default();
+        let routed = table
+            .apps
+            .iter()
+            .find(|route| route.id == app)
+            .map(|route| route.dynos.clone())
+            .unwrap_or_default();
         let [dyno] = dynos.as_slice() else { return false };
         dyno.state == DynoState::Up
             && dyno.release == newest
@@ -115,9 +128,14 @@ impl Plane {
     }
 
     pub(crate) async fn push(&self, app: &App, user: &Account, commit: &str) -> Build {
-        let source =
-            BuildSource::Git { commit: commit.repeat(40)[..40].to_owned(), branch: "main".into(), previous: None };
-        renga_engine::operations::builds::create(&self.engine, app.id, user.id, source, Vec::new()).await.unwrap()
+        let source = BuildSource::Git {
+            commit: commit.repeat(40)[..40].to_owned(),
+            branch: "main".into(),
+            previous: None,
+        };
+        renga_engine::operations::builds::create(&self.engine, app.id, user.id, source, Vec::new())
+            .await
+            .unwrap()
     }
 }
 

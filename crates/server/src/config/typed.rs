@@ -1,6 +1,9 @@
 //! The configuration as typed: `renga.toml` and the flags that stand above it.
 
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 

@@ -35,9 +35,13 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
     let stop = super::stop_signal()?;
     let tasks = TaskTracker::new();
     let layout = Layout::new(&config.data_dir);
-    let store = Store::open(&layout.at("ledger/ledger.db"), MasterKey::load_or_create(&layout.at("secrets/master.key"))?)?;
+    let store = Store::open(
+        &layout.at("ledger/ledger.db"),
+        MasterKey::load_or_create(&layout.at("secrets/master.key"))?,
+    )?;
     let authority = Authority::load_or_create(&layout.secrets())?;
-    std::fs::write(layout.public_ca(), authority.certificate_pem()).context("could not write the CA's certificate")?;
+    std::fs::write(layout.public_ca(), authority.certificate_pem())
+        .context("could not write the CA's certificate")?;
     first_start::account(&store, &layout.secrets(), config).await?;
 
     let doors = Doors::open(config).await?;
@@ -116,7 +120,12 @@ struct Said {
     tls: SocketAddr,
 }
 
-fn endpoints(config: &Config, layout: &Layout, doors: &Doors, router: (SocketAddr, SocketAddr)) -> Result<Endpoints> {
+fn endpoints(
+    config: &Config,
+    layout: &Layout,
+    doors: &Doors,
+    router: (SocketAddr, SocketAddr),
+) -> Result<Endpoints> {
     let at = |address| reached_at(&config.public_host, address);
     Ok(Endpoints {
         api: format!("http://{}", at(doors.api.local_addr()?)),
@@ -131,7 +140,12 @@ fn endpoints(config: &Config, layout: &Layout, doors: &Doors, router: (SocketAdd
     })
 }
 
-fn settings(config: &Config, layout: &Layout, endpoints: &Endpoints, router: (SocketAddr, SocketAddr)) -> Settings {
+fn settings(
+    config: &Config,
+    layout: &Layout,
+    endpoints: &Endpoints,
+    router: (SocketAddr, SocketAddr),
+) -> Settings {
     let authority_of = |url: &str| url.split_once("://").map_or(url, |(_, rest)| rest).to_owned();
     let host: StackName = "host".parse().expect("a legal stack name");
     let stacks = config.stacks.iter().map(|(name, _)| name.clone()).chain([host]);
@@ -168,7 +182,10 @@ fn log_store(layout: &Layout) -> Result<LogStore> {
 }
 
 fn git_store(config: &Config, layout: &Layout, tasks: &TaskTracker) -> Result<GitStore> {
-    let ca = config.ca_bundle.iter().map(|path| ("GIT_SSL_CAINFO".to_owned(), path.to_string_lossy().into_owned()));
+    let ca = config
+        .ca_bundle
+        .iter()
+        .map(|path| ("GIT_SSL_CAINFO".to_owned(), path.to_string_lossy().into_owned()));
     let site_env = config.build_env.iter().map(|(key, value)| (key.clone(), value.clone())).chain(ca);
     let git = renga_git::Config {
         root: layout.at("git"),
@@ -192,7 +209,8 @@ fn serve_certificates(
     use std::os::unix::fs::PermissionsExt as _;
     let path = layout.certificates_socket();
     std::fs::remove_file(&path).ok();
-    let listener = UnixListener::bind(&path).with_context(|| format!("could not listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("could not listen on {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
     let issuer = Arc::new(LocalNames(authority.clone()));
     tasks.spawn(renga_router::serve_certificates(listener, issuer, stop.clone()));

@@ -35,9 +35,8 @@ impl Git for WorldGit {
         call!(self.faults, away(), remove())
     }
     async fn archive(&self, _app: AppId, commit: &str, target: &Path) -> Result<(), GitError> {
-        let write = || {
-            std::fs::write(target, commit).map_err(|cause| GitError::Io { operation: "archive", cause })
-        };
+        let write =
+            || std::fs::write(target, commit).map_err(|cause| GitError::Io { operation: "archive", cause });
         // A source that can't be made fails the build, and rightly: this call is cut, but never refused.
         if self.faults.refuses() {
             return write();

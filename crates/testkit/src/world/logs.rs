@@ -41,7 +41,8 @@ impl Logs for WorldLogs {
         let of_app = (1u64..).zip(all.into_iter().filter(|(of, line)| *of == app && filter.admits(line)));
         let entries: Vec<_> = of_app.map(|(id, (_, line))| LogEntry { id, line }).collect();
         let first = entries.len().saturating_sub(lines);
-        let kept = entries.into_iter().skip(first).filter(move |entry| after.is_none_or(|after| entry.id > after));
+        let kept =
+            entries.into_iter().skip(first).filter(move |entry| after.is_none_or(|after| entry.id > after));
         Ok(stream::iter(kept.collect::<Vec<_>>()).boxed())
     }
     async fn output_append(&self, name: &str, step: u64, text: &str) -> Result<(), LogsError> {

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use async_trait::async_trait;
 use renga_model::{DynoId, DynoKind, Exit, ExitReason, LayerDigest};
 use renga_ports::{
-    AttachSession, Capacity, Clock, DynoPhase, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime, RuntimeError,
+    AttachSession, Capacity, Clock, DynoPhase, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime,
+    RuntimeError,
 };
 
 use super::{
@@ -43,10 +44,10 @@ impl WorldRuntime {
 
     fn stop_now(&self, dyno: DynoId) -> Result<(), RuntimeError> {
         let at = self.world.0.clock.now();
-        if let Some(dyno) = self.world.state().dynos.get_mut(&dyno) {
-            if !matches!(dyno.phase, DynoPhase::Exited(_)) {
-                dyno.phase = DynoPhase::Exited(Exit { code: 143, reason: ExitReason::Exited, at });
-            }
+        if let Some(dyno) = self.world.state().dynos.get_mut(&dyno)
+            && !matches!(dyno.phase, DynoPhase::Exited(_))
+        {
+            dyno.phase = DynoPhase::Exited(Exit { code: 143, reason: ExitReason::Exited, at });
         }
         self.world.0.changed.notify_waiters();
         Ok(())
@@ -84,7 +85,8 @@ impl WorldRuntime {
         if !state.dynos.get(&dyno).is_some_and(|dyno| matches!(dyno.phase, DynoPhase::Exited(_))) {
             return Err(RuntimeError::Refused(format!("dyno {dyno} has not exited")));
         }
-        let seed = directory.bytes().fold(dyno.uuid().as_u128(), |sum, byte| sum.rotate_left(5) ^ u128::from(byte));
+        let seed =
+            directory.bytes().fold(dyno.uuid().as_u128(), |sum, byte| sum.rotate_left(5) ^ u128::from(byte));
         let digest: LayerDigest = format!("{seed:032x}{seed:032x}").parse().expect("64 hex digits");
         state.layers.insert(digest.clone());
         Ok(PackedLayer { digest, bytes: LAYER_BYTES })
@@ -145,7 +147,11 @@ impl Runtime for WorldRuntime {
     async fn layers(&self) -> Result<Vec<LayerInfo>, RuntimeError> {
         let state = self.world.state();
         let used = |digest: &LayerDigest| state.dynos.values().any(|dyno| dyno.spec.layers.contains(digest));
-        let info = |digest: &LayerDigest| LayerInfo { digest: digest.clone(), bytes: LAYER_BYTES, in_use: used(digest) };
+        let info = |digest: &LayerDigest| LayerInfo {
+            digest: digest.clone(),
+            bytes: LAYER_BYTES,
+            in_use: used(digest),
+        };
         Ok(state.layers.iter().map(info).collect())
     }
     async fn layer_remove(&self, digest: &LayerDigest) -> Result<(), RuntimeError> {

@@ -147,7 +147,9 @@ impl World {
     pub fn running(&self) -> Vec<(DynoId, String, String)> {
         let state = self.state();
         let alive = state.dynos.iter().filter(|(_, dyno)| !matches!(dyno.phase, DynoPhase::Exited(_)));
-        alive.map(|(id, d)| (*id, d.spec.name.to_string(), d.spec.argv.last().cloned().unwrap_or_default())).collect()
+        alive
+            .map(|(id, d)| (*id, d.spec.name.to_string(), d.spec.argv.last().cloned().unwrap_or_default()))
+            .collect()
     }
     /// Dynos that the node still holds anything of.
     pub fn held(&self) -> usize {
@@ -167,7 +169,12 @@ impl World {
     }
     pub fn log(&self, app: AppId) -> Vec<String> {
         let state = self.state();
-        state.lines.iter().filter(|(of, _)| *of == app).map(|(_, l)| format!("{}[{}]: {}", l.source.as_str(), l.ps, l.text)).collect()
+        state
+            .lines
+            .iter()
+            .filter(|(of, _)| *of == app)
+            .map(|(_, l)| format!("{}[{}]: {}", l.source.as_str(), l.ps, l.text))
+            .collect()
     }
     /// The text of an output, and whether it is finished.
     pub fn output(&self, name: &str) -> Option<(String, bool)> {

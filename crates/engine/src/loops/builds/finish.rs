@@ -160,9 +160,9 @@ async fn release(engine: &Engine, facts: &Facts, packed: Packed) -> Result<(), R
     let repo_bytes = engine.git.repository_bytes(app_id).await.ok();
     let version = build.source.version().map_or_else(|| build.id.to_string(), str::to_owned);
     let made = engine.store.write(move |tx| -> Result<Release, Refusal> {
-        let Some(mut app) = tx.app_fetch(app_id).or_none()?.filter(|app| !app.deleted) else {
+        if tx.app_fetch(app_id).or_none()?.is_none_or(|app| app.deleted) {
             return Err(Refusal::not_found("app"));
-        };
+        }
         tx.slug_insert(&packed.slug)?;
         let latest = tx.release_latest(app_id)?;
         let config = with_defaults(latest.as_ref(), &packed.result);
@@ -180,6 +180,8 @@ async fn release(engine: &Engine, facts: &Facts, packed: Packed) -> Result<(), R
             now,
         )?;
         tx.build_cache_put(app_id, &packed.cache)?;
+        // Read again: the release has left its mark on the row.
+        let mut app = tx.app_fetch(app_id)?;
         app.stack = packed.slug.stack.clone();
         app.slug_bytes = Some(packed.slug.bytes);
         app.repo_bytes = repo_bytes.or(app.repo_bytes);
