@@ -111,13 +111,22 @@ impl Client {
     }
 
     /// A URL that is its own key: no token goes there. The caller reads the body as it comes.
-    pub(crate) fn open(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response<Body>, Failure> {
+    /// `silence_max` is for streams that are never silent for long: whoever is, has gone.
+    pub(crate) fn open(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        silence_max: Option<Duration>,
+    ) -> Result<Response<Body>, Failure> {
         let mut request =
             Request::builder().method(Method::GET).uri(url).header(header::USER_AGENT, "heroku-run");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request, Vec::new())
+        let unreachable = |cause: String| Failure::Unreachable { api: self.api.clone(), cause };
+        let request = request.body(()).map_err(|wrong| unreachable(wrong.to_string()))?;
+        let request = self.agent.configure_request(request).timeout_per_read(silence_max).build();
+        self.agent.run(request).map_err(|failed| unreachable(plain(&failed)))
     }
 
     fn json<T: DeserializeOwned>(

@@ -19,6 +19,8 @@ use crate::{
 const LINES_MAX: u32 = 1_500;
 /// Bytes of one line of the stream; the platform's own limit of a message is 10,000.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// The platform sends a comment every 25 s when there is nothing else.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// Between the end of a stream and its continuation.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Attempts without a line in between; about a minute with the platform away.
@@ -103,7 +105,7 @@ fn read(
     if let Some(id) = &resumed {
         headers.push(("last-event-id", id));
     }
-    let response = on.client.open(url, &headers)?;
+    let response = on.client.open(url, &headers, Some(SILENCE_MAX))?;
     if !response.status().is_success() {
         return Err(Failure::LogsEnded { status: response.status().as_u16() });
     }

@@ -179,7 +179,7 @@ fn find(on: &OnApp, named: Option<&str>) -> Result<Release, Failure> {
 pub(crate) fn stream(context: &Context<'_>, on: &OnApp, url: &str) -> Result<(), Failure> {
     use std::io::Read as _;
     const CHUNK_BYTES: usize = 16 * 1024;
-    let response = on.client.open(url, &[])?;
+    let response = on.client.open(url, &[], None)?;
     if !response.status().is_success() {
         context.out.note("Release command not started yet. Please try again in a few seconds.\n");
         return Ok(());

@@ -1,7 +1,6 @@
 //! `connect`: the forwarder, and whom it believes.
 
 use std::{
-    fs,
     io::{BufReader, Write as _},
     net::TcpListener,
     thread,
@@ -38,23 +37,12 @@ fn remote(authority: &Authority) -> String {
     address
 }
 
-fn fingerprint(pem: &str, dir: &std::path::Path) -> String {
-    let file = dir.join("ca.pem");
-    fs::write(&file, pem).unwrap();
-    let output = std::process::Command::new("openssl")
-        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    text(&output.stdout).trim().to_owned()
-}
-
 #[test]
 fn a_pinned_platform_is_reached_by_the_name_of_this_machine() {
     let (authority, home) = (Authority::new(), tempfile::tempdir().unwrap());
     let address = remote(&authority);
     let url = format!("https://{address}");
-    let pinned = fingerprint(&authority.pem, home.path());
+    let pinned = format!("sha256 Fingerprint={}", authority.fingerprint);
     let client = renga(&[]).get_program().to_str().unwrap().to_owned();
     let through = |script: &str| {
         let args =
@@ -78,8 +66,7 @@ fn a_pinned_platform_is_reached_by_the_name_of_this_machine() {
 fn an_unknown_ca_is_shown_and_not_believed() {
     let (authority, home) = (Authority::new(), tempfile::tempdir().unwrap());
     let url = format!("https://{}", remote(&authority));
-    let found = fingerprint(&authority.pem, home.path());
-    let found = found.split_once('=').unwrap().1;
+    let found = &authority.fingerprint;
     let output = renga(&["connect", &url, "--", "true"]).env("HOME", home.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains(&format!("--fingerprint {found}")), "{}", text(&output.stderr));

@@ -14,6 +14,7 @@ use std::{
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// Nothing here takes a second; a machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -158,6 +159,8 @@ pub(crate) fn read_request(reader: &mut impl std::io::BufRead) -> Option<Request
 /// A CA of our own, and a server that it vouches for as `localhost`.
 pub(crate) struct Authority {
     pub(crate) pem: String,
+    /// SHA-256, as `openssl x509 -fingerprint` prints it.
+    pub(crate) fingerprint: String,
     pub(crate) config: Arc<ServerConfig>,
 }
 
@@ -183,7 +186,9 @@ impl Authority {
                 PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
             )
             .unwrap();
-        Self { pem: ca.pem(), config: Arc::new(config) }
+        let digest = Sha256::digest(ca.der());
+        let fingerprint = digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
+        Self { pem: ca.pem(), fingerprint, config: Arc::new(config) }
     }
 }
 

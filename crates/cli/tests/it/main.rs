@@ -1,5 +1,7 @@
 //! The command line as its users have it: a process, its terminal, and a platform at the other end of real sockets.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod api;
 mod attach;
 mod connect;

@@ -43,7 +43,7 @@ fn an_evaluated_shell_has_the_same_variables_as_a_program() {
     let exports = text(&platform.run(&["env"]).stdout);
     let shown = |command: &mut Command| {
         let shown = text(&command.output().unwrap().stdout);
-        let ours = ["HEROKU", "GIT_CONFIG", "NODE_", "RENGA", "NO_PROXY", "no_proxy", "DISABLE"];
+        let ours = ["HEROKU", "GIT_CONFIG_", "NODE_", "RENGA", "NO_PROXY", "no_proxy", "DISABLE"];
         let mut lines: Vec<String> = shown
             .lines()
             .filter(|line| ours.iter().any(|name| line.starts_with(name)))
@@ -53,7 +53,8 @@ fn an_evaluated_shell_has_the_same_variables_as_a_program() {
         lines
     };
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("{exports}\nenv")]).env_clear().env("PATH", "/usr/bin:/bin");
+    shell.args(["-c", &format!("{exports}\nenv")]).env_clear();
+    shell.env("PATH", "/usr/bin:/bin").env("GIT_CONFIG_NOSYSTEM", "1");
     let evaluated = shown(&mut shell);
     assert!(evaluated.len() > 15, "{evaluated:#?}");
     assert_eq!(evaluated, shown(&mut platform.renga(&["exec", "--", "env"])));
