@@ -1,5 +1,7 @@
 //! The engine on a real ledger and a simulated world.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
 mod faults;
 mod formation;
 mod plane;
