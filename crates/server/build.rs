@@ -1,7 +1,11 @@
 //! Puts the two programs that run beside the server into it: with `RENGA_BUNDLE` naming a directory that holds
 //! `renga-dyno` and `renga-build`, they are embedded; without it, `renga` looks for them beside itself.
+//!
+//! Their digests are taken here: `renga` then touches no page of them at a start, unless it has to unpack them.
 
 use std::{env, fs, path::PathBuf};
+
+use sha2::{Digest, Sha256};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=RENGA_BUNDLE");
@@ -12,11 +16,14 @@ fn main() {
             Some(directory) => {
                 let file = PathBuf::from(directory).join(program);
                 println!("cargo:rerun-if-changed={}", file.display());
-                format!("Some(include_bytes!({:?}))", file.canonicalize().expect("RENGA_BUNDLE holds both programs"))
+                let file = file.canonicalize().expect("RENGA_BUNDLE holds both programs");
+                let digest = Sha256::digest(fs::read(&file).expect("RENGA_BUNDLE can be read"));
+                let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("Some(Carried {{ digest: {digest:?}, content: include_bytes!({file:?}) }})")
             }
             None => "None".to_owned(),
         };
-        text += &format!("pub(crate) const {constant}: Option<&[u8]> = {value};\n");
+        text += &format!("const {constant}: Option<Carried> = {value};\n");
     }
     fs::write(out, text).expect("OUT_DIR can be written");
 }

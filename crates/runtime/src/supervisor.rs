@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Seek, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Stdio},
@@ -39,17 +39,21 @@ pub(crate) struct Launched {
 
 /// Copies the program to where it stays as long as something runs from it.
 pub(crate) fn install(paths: &Paths, program: &Path) -> Result<PathBuf> {
-    let content = fs::read(program).doing("read the supervisor", program.display())?;
-    let folder = paths.programs().join(hex::encode(Sha256::digest(&content)));
+    // In pieces: what the allocator once had for a whole program, it keeps.
+    let mut content = File::open(program).doing("open the supervisor", program.display())?;
+    let mut digest = Sha256::new();
+    io::copy(&mut content, &mut digest).doing("read the supervisor", program.display())?;
+    let folder = paths.programs().join(hex::encode(digest.finalize()));
     let target = folder.join("renga-dyno");
     if target.exists() {
         return Ok(target);
     }
     directory(&folder, 0o755)?;
     let temporary = paths.temporary().join(format!("program-{}", unique()));
-    let write = || -> io::Result<()> {
+    let mut write = || -> io::Result<()> {
         let mut file = File::create_new(&temporary)?;
-        file.write_all(&content)?;
+        content.rewind()?;
+        io::copy(&mut content, &mut file)?;
         file.set_permissions(fs::Permissions::from_mode(0o755))?;
         file.sync_all()?;
         drop(file);

@@ -2,14 +2,20 @@
 //! so that a supervisor outlives an upgrade of everything else.
 
 use std::{
-    fs,
-    io::Write as _,
+    fs::{self, File},
+    io::{self, Read, Seek as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+
+/// A program inside this one, and the digest of its content.
+struct Carried {
+    digest: &'static str,
+    content: &'static [u8],
+}
 
 include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 
@@ -26,20 +32,20 @@ pub(crate) fn unpack(directory: &Path) -> Result<Programs> {
     })
 }
 
-fn unpack_one(directory: &Path, name: &str, embedded: Option<&[u8]>) -> Result<PathBuf> {
-    let content = match embedded {
-        Some(content) => content.to_vec(),
+fn unpack_one(directory: &Path, name: &str, carried: Option<Carried>) -> Result<PathBuf> {
+    let (digest, mut content): (String, Box<dyn Read>) = match carried {
+        Some(Carried { digest, content }) => (digest.to_owned(), Box::new(content)),
         None => beside_us(name)?,
     };
-    let home = directory.join(hex(&Sha256::digest(&content)));
+    let home = directory.join(digest);
     let file = home.join(name);
     if file.exists() {
         return Ok(file);
     }
     fs::create_dir_all(&home).with_context(|| format!("could not make {}", home.display()))?;
     let fresh = home.join(format!(".{name}.new"));
-    let mut out = fs::File::create(&fresh).with_context(|| format!("could not write {}", fresh.display()))?;
-    out.write_all(&content).with_context(|| format!("could not write {}", fresh.display()))?;
+    let mut out = File::create(&fresh).with_context(|| format!("could not write {}", fresh.display()))?;
+    io::copy(&mut content, &mut out).with_context(|| format!("could not write {}", fresh.display()))?;
     out.set_permissions(fs::Permissions::from_mode(0o755))?;
     out.sync_all()?;
     drop(out);
@@ -48,12 +54,16 @@ fn unpack_one(directory: &Path, name: &str, embedded: Option<&[u8]>) -> Result<P
 }
 
 /// A development build: the programs lie where cargo left them.
-fn beside_us(name: &str) -> Result<Vec<u8>> {
+fn beside_us(name: &str) -> Result<(String, Box<dyn Read>)> {
     let us = std::env::current_exe().context("could not find this program")?;
-    let file = us.with_file_name(name);
-    fs::read(&file).with_context(|| {
-        format!("{} is missing; build with `cargo xtask build`, which puts it into renga", file.display())
-    })
+    let path = us.with_file_name(name);
+    let mut file = File::open(&path).with_context(|| {
+        format!("{} is missing; build with `cargo xtask build`, which puts it into renga", path.display())
+    })?;
+    let mut digest = Sha256::new();
+    io::copy(&mut file, &mut digest).with_context(|| format!("could not read {}", path.display()))?;
+    file.rewind()?;
+    Ok((hex(&digest.finalize()), Box::new(file)))
 }
 
 fn hex(bytes: &[u8]) -> String {
