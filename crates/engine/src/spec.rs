@@ -18,6 +18,18 @@ for script in .profile.d/*.sh; do [ -r "$script" ] && . "$script"; done
 unset script
 exec /bin/bash -c "$1""#;
 
+/// The same for one-off dynos, which people sit at: a shell that is not interactive drops `PS1`, so the prompt is given
+/// anew, and the command runs in this shell, because another one would drop it again.
+const ONE_OFF_LAUNCHER: &str = r#"cd /app
+for script in .profile.d/*.sh; do [ -r "$script" ] && . "$script"; done
+[ -r .profile ] && . ./.profile
+unset script
+export PS1="$2"
+eval "$1""#;
+
+/// Heroku's prompt: the folder, then a dollar sign.
+const PROMPT: &str = r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]";
+
 /// What a running process of an app is made of.
 pub(crate) struct Source<'a> {
     pub(crate) app: &'a App,
@@ -39,7 +51,10 @@ pub(crate) fn process_spec(settings: &Settings, source: &Source<'_>, dyno: &Dyno
         Worker::Formation | Worker::Build => {}
     }
     let is_web = dyno.worker == Worker::Formation && dyno.name.process_type().is_web();
-    let argv = ["/bin/bash", "-c", LAUNCHER, "bash", &dyno.command].map(str::to_owned).to_vec();
+    let argv: &[&str] = match dyno.worker {
+        Worker::OneOff(_) => &["/bin/bash", "-c", ONE_OFF_LAUNCHER, "bash", &dyno.command, PROMPT],
+        _ => &["/bin/bash", "-c", LAUNCHER, "bash", &dyno.command],
+    };
     DynoSpec {
         id: dyno.id,
         generation: dyno.generation,
@@ -55,7 +70,7 @@ pub(crate) fn process_spec(settings: &Settings, source: &Source<'_>, dyno: &Dyno
         inputs: Vec::new(),
         files: Vec::new(),
         with_builder: false,
-        argv,
+        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         env,
         limits: size_limits(settings, &dyno.size, time_to_live),
         port: is_web.then_some(PORT),
@@ -74,7 +89,7 @@ fn base_env(source: &Source<'_>, dyno: &Dyno) -> BTreeMap<String, Secret> {
         ("DYNO", dyno.name.to_string()),
         ("HOME", "/app".into()),
         ("PWD", "/app".into()),
-        ("PS1", r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]".into()),
+        ("PS1", PROMPT.into()),
         ("PORT", PORT.to_string()),
     ] {
         env.insert(name.into(), Secret::new(value));
