@@ -21,6 +21,8 @@ use crate::{
 
 impl Inner {
     pub(crate) async fn start(self: Arc<Self>, spec: DynoSpec) -> Result<()> {
+        let cgroups = self.cgroups.clone();
+        self.tasks.spawn_blocking(move || cgroups.prepare_moves());
         let reserved = {
             let (inner, spec) = (Arc::clone(&self), spec.clone());
             joined(self.tasks.spawn_blocking(move || inner.reserve(&spec)).await)?
