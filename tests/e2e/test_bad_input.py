@@ -91,8 +91,10 @@ def test_requests():
             config_has_its_limits,
             broken_http_is_refused,
         ):
+            begun = time.monotonic()
             check(platform)
             bystander.is_well(check.__name__)
+            print(f"    {check.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
 
 
 def names_are_refused(platform):
@@ -101,7 +103,7 @@ def names_are_refused(platform):
         assert status == 422 and said["id"] == "invalid_params", f"{name!r}: {status} {said}"
     for path in ("/apps/%24%28reboot%29", "/apps/..%2f..%2fetc", "/apps/%00", "/apps/%ff%fe", "/apps/" + "x" * 5000, "/apps/" + "%F0%9F%9A%80"):
         status, said = platform.api("GET", path)
-        assert status == 404, f"{path[:80]}: {status} {said}"
+        assert status in (400, 404), f"{path[:80]}: {status} {said}"
     for kind in BAD_NAMES[6:]:
         status, said = platform.api("PATCH", "/apps/bystander/formation", {"updates": [{"type": kind, "quantity": 1}]})
         assert status in (404, 422), f"process type {kind!r}: {status} {said}"
@@ -243,7 +245,7 @@ def broken_http_is_refused(platform):
                     client.sendall(text)
                     client.shutdown(socket.SHUT_WR)
                     answer = client.recv(4096)
-                except (ConnectionError, BrokenPipeError):
+                except OSError:
                     continue
                 assert not answer.startswith(b"HTTP/1.1 5") or b" 503 " in answer[:20], f"{kind}: {text[:60]}: {answer[:80]}"
 
@@ -267,9 +269,11 @@ def test_repositories():
             other_branches,
             large_file,
         ):
+            begun = time.monotonic()
             check(platform, app)
             app.settle()
             bystander.is_well(check.__name__)
+            print(f"    {check.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
 
 
 def push(app, *refs, timeout=120):
@@ -340,18 +344,22 @@ def nothing_at_all(platform, app):
 
 
 def links_out_of_the_tree(_, app):
-    """Links stay links: what they name is looked up in the dyno, never here."""
-    for name, target in (("passwd", "/etc/passwd"), ("up", "../../../../../../../etc/passwd"), ("loop", "loop"), ("dir", "/"), ("proc", "/proc/1/environ")):
+    """They are refused by name. Those that stay inside are kept, and those to nowhere hurt nobody."""
+    for target in ("/etc/passwd", "../../../../../../../etc/passwd", "/", "/proc/1/environ", "/tmp/../etc/passwd"):
+        link = app.repository / "public/link"
+        link.symlink_to(target)
+        refused(app, "public/link is a link that leads out of the source tree")
+        link.unlink()
+    for name, target in (("loop", "loop"), ("nowhere", "no/such/file"), ("version", "version.txt")):
         (app.repository / "public" / name).symlink_to(target)
     app.deploy()
-    _, passwd = app.platform.get(app.name, "/passwd")
-    assert passwd != pathlib.Path("/etc/passwd").read_text(), "the page shows this machine's accounts"
-    for name in ("passwd", "up", "loop", "dir", "proc"):
+    assert app.platform.get(app.name, "/version") == app.page()
+    for name in ("loop", "nowhere", "version"):
         (app.repository / "public" / name).unlink()
     # Files that the platform itself reads must not be links to elsewhere.
     for name in ("Procfile", ".slugignore", ".profile"):
         (app.repository / name).unlink(missing_ok=True)
-        (app.repository / name).symlink_to("/proc/self/environ")
+        (app.repository / name).symlink_to("bin/../" * 20 + "bin/server.py" if name == ".profile" else "/dev/zero")
         code, said = push(app)
         assert "HOME=" not in said and "panicked" not in said, said
         (app.repository / name).unlink()
@@ -426,7 +434,7 @@ def test_uploads():
         for name, content in archives().items():
             status = upload_and_build(platform, content)
             print(f"    {name}: {status}", flush=True)
-            wanted = "succeeded" if name in ("good", "links") else "failed"
+            wanted = "succeeded" if name == "good" else "failed"
             assert status == wanted, f"a build of {name} {status}"
             bystander.is_well(name)
         assert not pathlib.Path("/tmp/renga-was-here").exists()
@@ -463,7 +471,7 @@ def archives():
         "through a link": tar(members=[(member("app/door", tarfile.SYMTYPE, "/tmp"), b""), (member("app/door/renga-was-here"), b"x")]),
         "hard link": tar(members=[(member("app/hard", tarfile.LNKTYPE, "/etc/passwd"), b"")]),
         "device": tar(members=[(member("app/disk", tarfile.BLKTYPE), b"")]),
-        "links": tar(members=[(member("app/passwd", tarfile.SYMTYPE, "/etc/passwd"), b"")]),
+        "link": tar(members=[(member("app/passwd", tarfile.SYMTYPE, "/etc/passwd"), b"")]),
         "not an archive": os.urandom(100_000),
         "empty": b"",
         "cut": tar()[:-40],
@@ -562,8 +570,10 @@ def test_races():
     with Platform() as platform:
         bystander = Bystander(platform)
         for check in (two_pushes, many_scales, scale_during_a_deploy, config_during_a_deploy, destroy_during_a_build, same_name_twice):
+            begun = time.monotonic()
             check(platform)
             bystander.is_well(check.__name__)
+            print(f"    {check.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
 
 
 def two_pushes(platform):

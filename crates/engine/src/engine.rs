@@ -39,6 +39,8 @@ pub struct Settings {
     pub build_disk_bytes: u64,
     /// Memory of a build dyno, in bytes.
     pub build_memory_bytes: u64,
+    /// A build that takes longer is stopped.
+    pub build_timeout: std::time::Duration,
     /// Builds that run at one time on this platform.
     pub builds_max: usize,
     /// Layers, caches and outputs together may take this many bytes before the oldest unused go.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use renga_model::{
-    App, AppId, Build, BuildId, BuildSource, BuildStatus, DynoId, DynoState, Fault, Refusal, Release, Worker,
-    limits,
+    App, AppId, Build, BuildId, BuildSource, BuildStatus, DynoId, DynoState, Fault, ProcessType, Refusal,
+    Release, Worker, limits,
 };
 use renga_ports::{PushGate, PushRequest, RefUpdate, RefVerdict};
 use tokio::sync::mpsc;
@@ -189,11 +189,14 @@ impl Gate {
     }
 
     async fn web(&self, release: &Release) -> Result<Web, Refusal> {
-        let (app, release_id) = (release.app, release.id);
+        let (app, release_id, slug) = (release.app, release.id, release.slug);
         let read = self.engine.store.read(move |read| -> Result<_, Refusal> {
+            let slug = slug.map(|slug| read.slug_fetch(slug).or_none()).transpose()?.flatten();
+            // An app that once had a web process keeps its formation; what counts is what this code declares.
+            let declared = slug.is_some_and(|slug| slug.process_types.contains_key(&ProcessType::web()));
             let wanted = read.formation_list(app)?.iter().any(|f| f.process_type.is_web() && f.quantity > 0);
             let current = read.release_current(app)?.is_some_and(|current| current.id == release_id);
-            Ok((wanted && current, read.dyno_list_for_app(app)?))
+            Ok((declared && wanted && current, read.dyno_list_for_app(app)?))
         });
         let (wanted, dynos) = read.await?;
         if !wanted {

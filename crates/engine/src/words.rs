@@ -11,6 +11,14 @@ pub(crate) fn api(at: jiff::Timestamp, text: impl Into<String>) -> LogLine {
     LogLine { at, source: LogSource::App, ps: "api".into(), text: text.into() }
 }
 
+/// In minutes where that is exact.
+pub(crate) fn duration(duration: std::time::Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds > 60 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} seconds"),
+    }
+}
+
 /// The names that Heroku's log uses for states.
 pub(crate) fn state(state: DynoState) -> &'static str {
     match state {

@@ -7,9 +7,10 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use renga_model::StackName;
+use renga_model::{StackName, limits};
 pub(crate) use typed::{ConfigArgs, Typed};
 
 /// What the processes run by.
@@ -35,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) allow_weak_isolation: bool,
     pub(crate) builds_max: usize,
     pub(crate) build_memory_bytes: u64,
+    pub(crate) build_timeout: Duration,
     pub(crate) build_disk_bytes: u64,
     pub(crate) dyno_disk_bytes: u64,
     pub(crate) disk_budget_bytes: u64,
@@ -143,6 +145,9 @@ impl Typed {
         if self.builds.max == Some(0) {
             mistakes.push("builds.max = 0: nothing could ever be deployed; use at least 1".into());
         }
+        if self.builds.timeout_seconds == Some(0) {
+            mistakes.push("builds.timeout_seconds = 0: every build would be stopped; use at least 1".into());
+        }
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -154,6 +159,7 @@ impl Typed {
             network_allow: self.network.allow,
             allow_weak_isolation: self.allow_weak_isolation,
             builds_max: self.builds.max.unwrap_or(2),
+            build_timeout: self.builds.timeout_seconds.map_or(limits::BUILD_TIMEOUT, Duration::from_secs),
             build_memory_bytes: self.builds.memory_mib.unwrap_or(2560) * MIB,
             build_disk_bytes: self.builds.disk_mib.unwrap_or(8 * 1024) * MIB,
             dyno_disk_bytes: self.dynos.disk_mib.unwrap_or(2 * 1024) * MIB,

@@ -267,6 +267,7 @@ fn settings(url: &str, address: SocketAddr, rendezvous: u16, folder: &std::path:
         dyno_disk_bytes: 1 << 30,
         build_disk_bytes: 1 << 30,
         build_memory_bytes: 1 << 30,
+        build_timeout: renga_model::limits::BUILD_TIMEOUT,
         builds_max: 1,
         disk_budget_bytes: 1 << 30,
         releases_kept: 10,

@@ -15,9 +15,7 @@ mod prepare;
 
 use std::time::Duration;
 
-use renga_model::{
-    App, Build, BuildId, BuildStatus, Dyno, DynoState, Refusal, Release, ReleaseStatus, limits,
-};
+use renga_model::{App, Build, BuildId, BuildStatus, Dyno, DynoState, Refusal, Release, ReleaseStatus};
 
 use super::dynos;
 use crate::{
@@ -104,7 +102,7 @@ async fn step(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
             engine.logs.follow_output(&facts.build.id.to_string(), dyno.id);
             dynos::ask_to_start(engine, dyno, prepare::spec(engine, &facts, dyno)?).await?;
             // Its own exit wakes us; the age is looked at in case the supervisor did not end it.
-            Ok(Next::Again(limits::BUILD_TIMEOUT))
+            Ok(Next::Again(engine.settings.build_timeout))
         }
     }
 }

@@ -77,6 +77,7 @@ impl Bench {
             dyno_disk_bytes: 1 << 30,
             build_disk_bytes: 1 << 30,
             build_memory_bytes: 1 << 30,
+            build_timeout: renga_model::limits::BUILD_TIMEOUT,
             builds_max: 2,
             disk_budget_bytes: 1 << 40,
             releases_kept: 10,

@@ -107,6 +107,8 @@ pub(crate) struct Builds {
     /// Builds at one time.
     pub(crate) max: Option<usize>,
     pub(crate) memory_mib: Option<u64>,
+    /// A build that takes longer is stopped.
+    pub(crate) timeout_seconds: Option<u64>,
     pub(crate) disk_mib: Option<u64>,
 }
 

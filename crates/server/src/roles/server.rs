@@ -164,6 +164,7 @@ fn settings(
         dyno_disk_bytes: config.dyno_disk_bytes,
         build_disk_bytes: config.build_disk_bytes,
         build_memory_bytes: config.build_memory_bytes,
+        build_timeout: config.build_timeout,
         builds_max: config.builds_max,
         disk_budget_bytes: config.disk_budget_bytes,
         releases_kept: config.releases_kept,

@@ -33,7 +33,7 @@ pub(crate) async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Res
     let output = facts.build.id.to_string();
     engine.logs.follow_output(&output, dyno.id);
     engine.logs.drained(dyno.id).await.map_err(error::logs)?;
-    if let Some(why) = why_failed(facts, dyno) {
+    if let Some(why) = why_failed(facts, dyno, engine.settings.build_timeout) {
         return fail(engine, facts, &why).await;
     }
     engine.logs.output_append(&output, STEP_PACKED, "-----> Compressing...\n").await.map_err(error::logs)?;
@@ -52,7 +52,7 @@ pub(crate) async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Res
 }
 
 /// None if the builder ended well. What it printed itself is not said again.
-fn why_failed(facts: &Facts, dyno: &Dyno) -> Option<String> {
+fn why_failed(facts: &Facts, dyno: &Dyno, timeout: Duration) -> Option<String> {
     let exit = dyno.exit.as_ref()?;
     let age = exit.at.duration_since(facts.build.updated_at);
     match &exit.reason {
@@ -60,10 +60,9 @@ fn why_failed(facts: &Facts, dyno: &Dyno) -> Option<String> {
         ExitReason::SupervisorLost => Some("The build was lost with its supervisor. Push again.".into()),
         ExitReason::OutOfMemory => Some("The build used more memory than a build may.".into()),
         ExitReason::Exited | ExitReason::GraceOver if exit.code == 0 => None,
-        _ if Duration::try_from(age).is_ok_and(|age| age >= limits::BUILD_TIMEOUT) => Some(format!(
-            "The build took longer than {} minutes and was stopped.",
-            limits::BUILD_TIMEOUT.as_secs() / 60
-        )),
+        _ if Duration::try_from(age).is_ok_and(|age| age >= timeout) => {
+            Some(format!("The build took longer than {} and was stopped.", words::duration(timeout)))
+        }
         _ if exit.code == 1 => Some(String::new()),
         _ => Some(format!("The build ended with status {}.", exit.code)),
     }

@@ -114,7 +114,7 @@ pub(crate) fn spec(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<DynoSp
             cpu_shares: BUILD_CPU_SHARES,
             processes_max: BUILD_PROCESSES_MAX,
             disk_bytes: settings.build_disk_bytes,
-            time_to_live: Some(limits::BUILD_TIMEOUT),
+            time_to_live: Some(settings.build_timeout),
         },
         port: None,
         tty: None,
