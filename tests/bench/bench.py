@@ -17,8 +17,6 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 
 from platform_under_test import Failed, Platform, wait_for  # noqa: E402
 
-__all__ = ["Api", "Failed", "Platform", "Row", "bench_platform", "compiled", "median", "ms", "note", "wait_for"]
-
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -125,7 +125,7 @@ def push_rows(pushes, boot):
         rows.append(Row(f"push:   {what}", median(span), "s", text=spread(span)))
         before = name
     ends = [at["git_ends"] - at["answered"] for at in pushes]
-    rows.append(Row("push:   from there until git has ended", median(ends), "s", text=spread(ends)))
+    rows.append(Row("push:   the end of git, counted from there", median(ends), "s", text=spread(ends)))
     return rows
 
 

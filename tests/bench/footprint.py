@@ -5,7 +5,7 @@ import pathlib
 import time
 import urllib.parse
 
-from bench import Row, bare_app, bench_platform, median, note, pss_megabytes, spread, wait_for
+from bench import Row, bare_app, bench_platform, cpu_seconds, median, ms, note, pss_megabytes, spread, wait_for
 
 DYNOS = 5
 # The supervisor and the init, which is a fork of it.
@@ -13,6 +13,8 @@ PROCESSES_PER_DYNO = 2
 RESTARTS = 5
 # What an idle platform settles to; nothing happens in it.
 IDLE_SECONDS = 5
+# The kernel counts CPU in hundredths of a second.
+COUNTED_SECONDS = 10
 
 
 def memory_bench():
@@ -24,6 +26,7 @@ def memory_bench():
             ready.append(ready_after_start(platform))
         time.sleep(IDLE_SECONDS)
         without = roles(platform)
+        busy = idle_cpu(platform)
         platform.scale(app, clock=DYNOS)
         wait_for(f"{DYNOS} dynos", 30, lambda: len(supervisors(platform)) == DYNOS * PROCESSES_PER_DYNO)
         time.sleep(IDLE_SECONDS)
@@ -37,6 +40,7 @@ def memory_bench():
         Row("memory: PSS of all platform processes, no dynos", sum(without.values()), "MB", target=40, text=told(without)),
         Row(f"memory: the same beside {DYNOS} dynos", beside, "MB"),
         Row("memory: PSS of a dyno's supervisor and init", each, "MB", target=2, text=f"mean of {DYNOS}"),
+        Row("idle: CPU of all platform processes", busy, "ms/s", text="one deployed app, no dynos"),
         Row("ready: start on a data directory that is there", median(ready), "s", target=1.0, text=spread(ready)),
     ]
 
@@ -47,6 +51,14 @@ def told(megabytes):
 
 def roles(platform):
     return {role: pss_megabytes(pid) for role, pid in sorted(platform.role_pids().items())}
+
+
+def idle_cpu(platform):
+    """Milliseconds of CPU per second, of all roles together."""
+    pids = platform.role_pids().values()
+    before = sum(map(cpu_seconds, pids))
+    time.sleep(COUNTED_SECONDS)
+    return ms(sum(map(cpu_seconds, pids)) - before) / COUNTED_SECONDS
 
 
 def supervisors(platform):
