@@ -35,7 +35,9 @@ def main():
     begin = load()
     for name in names:
         print(f"-----> {name} (load {load()})", file=sys.stderr, flush=True)
-        rows += BENCHES[name]()
+        measured = BENCHES[name]()
+        measured[0].text = f"{measured[0].text}; load {load()} by then".removeprefix("; ")
+        rows += measured
     print(about(begin))
     print(table([HEAD] + [row.cells() for row in rows]))
     missed = [row for row in rows if row.met() is False]

@@ -20,6 +20,8 @@ COUNTED_SECONDS = 10
 def memory_bench():
     with bench_platform() as platform:
         app = bare_app(platform, "bench-clock", "clock: bin/clock\n", "clock")
+        time.sleep(IDLE_SECONDS)
+        unpacked = sum(roles(platform).values())
         ready = []
         for _ in range(RESTARTS):
             platform.stop()
@@ -38,6 +40,7 @@ def memory_bench():
         note(f"renga {role}: {megabytes:.1f} MB")
     return [
         Row("memory: PSS of all platform processes, no dynos", sum(without.values()), "MB", target=40, text=told(without)),
+        Row("memory: the same in the first life, which unpacked what it carries", unpacked, "MB", target=40),
         Row(f"memory: the same beside {DYNOS} dynos", beside, "MB"),
         Row("memory: PSS of a dyno's supervisor and init", each, "MB", target=2, text=f"mean of {DYNOS}"),
         Row("idle: CPU of all platform processes", busy, "ms/s", text="one deployed app, no dynos"),
