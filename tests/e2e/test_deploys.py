@@ -262,7 +262,7 @@ def release_phase_and_rollback(platform):
     failed = newest_release(project)
     assert failed["status"] == "failed" and not failed["current"], failed
     project.heroku("releases").ends().says(rf"v{failed['version']} +.*release command failed", r"v3 +Deploy")
-    project.heroku("releases:output", f"v{failed['version']}").ends().says("migrating 1 of 5", "status 7")
+    project.heroku("releases:output", f"v{failed['version']}").ends().says(r"\Amigrating 1 of 5", "status 7")
 
     project.push({"migrate": MIGRATE}).says(r"Verifying deploy\.\.\. done")
     project.shows("/version.txt", "two")

@@ -18,6 +18,9 @@ use renga_store::OrNone;
 
 /// What git prints behind `! [remote rejected] main -> main`.
 const DECLINED: &str = "pre-receive hook declined";
+const BUILDING: &str = "Compressing source files... done.\nBuilding source:\n\n";
+/// Clients that read the output by themselves have a heading of their own.
+const RELEASING: &str = "Running release command...\n\n";
 const ZEROS: &str = "0000000000000000000000000000000000000000";
 /// How often rows are looked at if no bell rings.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -103,8 +106,7 @@ impl Gate {
             }
             Err(refusal) => return Err(refusal),
         };
-        pusher.say("Compressing source files... done.\nBuilding source:\n\n").await;
-        pusher.relay(engine, &build.id.to_string()).await?;
+        pusher.relay(engine, BUILDING, &build.id.to_string()).await?;
         let (build, release) = self.wait_for_end(build.id, pusher).await?;
         match (build.status, release) {
             (BuildStatus::Succeeded, Some(release)) => {
@@ -132,8 +134,8 @@ impl Gate {
             let phase = release.as_ref().filter(|release| release.command_dyno.is_some());
             if let Some(release) = phase.filter(|_| !relayed) {
                 relayed = true;
-                // The output begins with the command; until then there is nothing to read.
-                if pusher.relay(&self.engine, &release.id.to_string()).await.is_err() {
+                // The output is made just before the command's dyno; until then there is nothing to read.
+                if pusher.relay(&self.engine, RELEASING, &release.id.to_string()).await.is_err() {
                     relayed = false;
                 }
             }
@@ -244,9 +246,10 @@ impl Pusher {
         self.progress.send(Bytes::copy_from_slice(text.as_bytes())).await.ok();
     }
 
-    /// An output from its start to its finish.
-    async fn relay(&self, engine: &Engine, output: &str) -> Result<(), Refusal> {
+    /// An output from its start to its finish, under a heading; nothing at all if there is no such output yet.
+    async fn relay(&self, engine: &Engine, heading: &str, output: &str) -> Result<(), Refusal> {
         let mut stream = engine.logs.output_read(output).await.map_err(error::logs)?;
+        self.say(heading).await;
         while let Some(bytes) = std::future::poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
             if self.progress.send(bytes).await.is_err() {
                 return Ok(());

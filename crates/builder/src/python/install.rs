@@ -240,8 +240,10 @@ impl Installer<'_> {
     fn run(&self, tool: &Tool, context: &mut Context<'_>) -> Result<std::process::ExitStatus, BuildError> {
         let log = &mut *context.log;
         tool.run_lines(|line| {
-            // Where the environment lies is no news to anybody.
-            let noise = line.starts_with("Using Python ") || line.starts_with("Using CPython ");
+            // Where the environment lies is no news to anybody, and an app without packages is fine.
+            let noise = line.starts_with("Using Python ")
+                || line.starts_with("Using CPython ")
+                || line.contains("does not contain any dependencies");
             if !noise {
                 log.detail(line);
             }

@@ -116,8 +116,8 @@ async fn begin(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
     };
     engine.logs.write(row.app, words::heroku(now, &row.name, words::starting(&row.command)));
     let output = facts.release.id.to_string();
-    let text = "Running release command...\n\n";
-    engine.logs.output_append(&output, STEP_RUNNING, text).await.map_err(error::logs)?;
+    // Makes the output, so that readers may come before the command's first word.
+    engine.logs.output_append(&output, STEP_RUNNING, "").await.map_err(error::logs)?;
     let insert = engine.store.write(move |tx| -> Result<(), Refusal> {
         tx.dyno_insert(&row)?;
         tx.dyno_move(row.id, row.generation, DynoEvent::Start, now)?;
