@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE))
 def tests(wanted):
     for path in sorted(HERE.glob("test_*.py")):
         module = importlib.import_module(path.stem)
-        for name, function in vars(module).items():
+        for name, function in list(vars(module).items()):
             label = f"{path.stem[5:]}::{name[5:]}"
             if name.startswith("test_") and callable(function) and (not wanted or any(w in label for w in wanted)):
                 yield label, function

@@ -1,8 +1,8 @@
 """An app on a platform under test, and what is done to both from outside."""
 
 import http.client
+import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -39,6 +39,7 @@ class App:
     def add_slow_build(self):
         """Python of the stack, nothing to install, and a hook that takes its time."""
         (self.repository / "requirements.txt").write_text("")
+        (self.repository / ".python-version").write_text("3.13\n")
         hook = self.repository / "bin/post_compile"
         hook.write_text('#!/bin/bash\nfor n in $(seq 30); do echo "hook $n"; sleep 0.1; done\n')
         hook.chmod(0o755)
@@ -178,11 +179,11 @@ def connects(path):
 
 
 def dyno_processes(app):
-    """Name to (dyno id, pids of its cgroup): a restart shows in either."""
+    """Name to (dyno id, (pid of its supervisor, pid of its first process)): a restart shows in either."""
     running = {}
     for name, (dyno, _) in app.ledger.dynos(app.name).items():
-        state = (app.platform.data / "node/dynos" / dyno / "state.json").read_text()
-        running[name] = (dyno, tuple(re.findall(r"pid[a-z_]*\": *(\d+)", state)))
+        state = json.loads((app.platform.data / "node/dynos" / dyno / "state.json").read_text())
+        running[name] = (dyno, (state["supervisor_pid"], state["init_pid"]))
     return running
 
 

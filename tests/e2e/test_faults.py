@@ -294,6 +294,26 @@ def test_killed_whole_platform_comes_back():
         assert dyno_processes(app) == before, "dynos were restarted"
 
 
+def test_a_lost_supervisor_costs_one_dyno():
+    """The dyno that it held is ended, counted as crashed and replaced; its neighbour goes on."""
+    with Platform() as platform:
+        app = App(platform, "lost")
+        app.deploy()
+        app.scale(web=2)
+        app.settle(web=2)
+        machine = {kind: len(things) for kind, things in snapshot(platform).items()}
+        before = dyno_processes(app)
+        os.kill(before["web.1"][1][0], signal.SIGKILL)
+        wait_for("another web.1", 30, lambda: app.ledger.dynos(app.name).get("web.1", before["web.1"])[0] != before["web.1"][0])
+        app.settle(web=2)
+        app.serves()
+        after = dyno_processes(app)
+        assert after["web.2"] == before["web.2"], f"{before} became {after}"
+        wait_for(
+            "the lost dyno's things to go", 20, lambda: {kind: len(things) for kind, things in snapshot(platform).items()} == machine
+        )
+
+
 def test_two_instances_do_not_meet():
     with Platform() as one, Platform() as two:
         apps = [App(platform, "twin") for platform in (one, two)]
