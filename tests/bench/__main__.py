@@ -7,6 +7,7 @@ missed and `--strict` is given.
 import os
 import pathlib
 import platform as machine
+import re
 import sys
 import time
 
@@ -45,7 +46,13 @@ def main():
 
 
 def load():
-    return pathlib.Path("/proc/loadavg").read_text().split()[0]
+    """The load average, and how much of the last minute some process waited for a core, where the kernel tells."""
+    average = pathlib.Path("/proc/loadavg").read_text().split()[0]
+    try:
+        pressure = re.search(r"avg60=(\d+)", pathlib.Path("/proc/pressure/cpu").read_text())
+    except OSError:
+        return average
+    return f"{average} (CPU pressure {pressure[1]} %)"
 
 
 def about(begin):
