@@ -3,7 +3,7 @@
 
 use std::{fs, net::IpAddr, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
@@ -97,6 +97,10 @@ fn valid_for(params: &mut CertificateParams, days: i64) {
 }
 
 fn alternative_name(name: &str) -> Result<SanType> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.*:".contains(&b);
+    if name.is_empty() || !name.bytes().all(legal) {
+        bail!("{name:?} is no host name");
+    }
     Ok(match name.parse::<IpAddr>() {
         Ok(address) => SanType::IpAddress(address),
         Err(_) => SanType::DnsName(name.try_into().with_context(|| format!("{name:?} is no host name"))?),
