@@ -130,17 +130,19 @@ class Platform:
 
     def role_pids(self):
         """Role name to pid, of this platform's processes."""
-        pids = {}
+        found = {}
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
             if len(words) > 2 and words[0].endswith(b"renga") and os.fsencode(self.data) in words:
-                pids[words[1].decode()] = int(entry.name)
-        return pids
+                found[int(entry.name)] = (words[1].decode(), parent)
+        # A child of a role that has not yet become what it is going to be looks like its parent.
+        return {role: pid for pid, (role, parent) in found.items() if found.get(parent, ("", 0))[0] != role}
 
     def instance(self):
         """The id that the names of everything on this machine carry."""
