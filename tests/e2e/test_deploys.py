@@ -38,6 +38,7 @@ def test_deploys():
             express_with_the_builtin_buildpack,
             functools.partial(buildpacks_of_others, host),
             release_phase_and_rollback,
+            node_builds_for_python,
             websockets_through_the_router,
             workers_are_scaled,
             uploads_are_built,
@@ -185,6 +186,34 @@ def express_with_the_builtin_buildpack(platform):
     project.shows("/new.txt", "second")
 
 
+def node_builds_for_python(platform):
+    """Two built-in buildpacks, as for a site whose assets are bundled: both runtimes are there, in the hook and in the dyno."""
+    package = {
+        "name": "site",
+        "version": "1.0.0",
+        "engines": {"node": "22.x"},
+        "scripts": {"build": """node -e "fs.writeFileSync('public/bundle.txt', process.env.BUNDLE_FOR + '\\n')" """},
+    }
+    files = {
+        "package.json": json.dumps(package),
+        "requirements.txt": "cowsay==6.1\n",
+        ".python-version": "3.13\n",
+        "bin/post_compile": "#!/bin/bash\necho hook with $(node --version) and $(python --version)\n",
+        "bin/server.py": SERVER,
+        "public/index.html": "",
+        "Procfile": "web: echo $(node --version) $(python -c 'import cowsay; print(cowsay.__version__)') > public/both.txt; exec python bin/server.py\n",
+    }
+    project = Project(platform, "site", files)
+    project.heroku("buildpacks:set", "heroku/nodejs").ends()
+    project.heroku("buildpacks:add", "heroku/python").ends()
+    project.heroku("config:set", "BUNDLE_FOR=production").ends()
+    project.push().says(r"1\. heroku/nodejs", r"2\. heroku/python", r"Running build", r"hook with v22\.\d+\.\d+ and Python 3\.13", r"Procfile declares types -> web")
+    project.shows("/bundle.txt", "^production$")
+    project.shows("/both.txt", r"^v22\.\d+\.\d+ 6\.1$")
+    project.push({"public/index.html": "2"}).says(r"Using cached node 22", r"hook with v22")
+    project.shows("/both.txt", r"^v22\.\d+\.\d+ 6\.1$")
+
+
 # === buildpacks of others ===
 
 HOOK = """#!/bin/bash
@@ -229,6 +258,8 @@ def buildpacks_of_others(host, platform):
     project.heroku("buildpacks:set", archive).ends()
     pushed = project.push({"again": "3"}).says(rf"1\. {re.escape(host.archive_url)} *$", r"Greeting, build 3")
     assert "password" not in pushed.text, pushed.text
+    status, builds = project.api("GET", "/builds")
+    assert status == 200 and [build["status"] for build in builds].count("succeeded") == 3, builds
     project.write({"hello": None})
     project.push(code=1).says(rf"App not compatible with buildpack: {re.escape(host.archive_url)}", "Push failed")
     project.shows("/greeting.txt", "^good morning$")
