@@ -20,6 +20,7 @@ import zipfile
 
 from app_under_test import App, read_until
 from buildpack_host import BuildpackHost
+from machine import Ledger
 from platform_under_test import ROOT, Failed, Platform, wait_for
 from websocket_client import receive, send, websocket
 
@@ -49,6 +50,18 @@ def test_deploys():
         ]
         with platform:
             side_by_side(platform, stories)
+            leaves_nothing_half_done(platform)
+
+
+def leaves_nothing_half_done(platform):
+    """After all builds, good and bad: only formations run, and of their sources only the uploads are kept for a day."""
+    ledger = Ledger(platform)
+    wait_for("everything to settle", 30, lambda: ledger.settled() is None)
+    ledger.check()
+    left = [entry.name for entry in (platform.data / "exchange").iterdir() if not entry.name.startswith("source-")]
+    assert not left, left
+    working = [name for name in os.listdir(platform.data / "node/tmp")]
+    assert not working, working
 
 
 def side_by_side(platform, stories):
@@ -105,6 +118,21 @@ class Project:
         self.platform.commit(self.repository, "A change")
         pushed = self.platform.git("push", self.platform.git_url(self.name), "HEAD:refs/heads/main", cwd=self.repository)
         return pushed.ends(code)
+
+    def begin_push(self, files=None):
+        """In the background, in a process group of its own."""
+        self.write(files or {})
+        self.platform.commit(self.repository, "A change")
+        return subprocess.Popen(
+            ["git", "push", self.platform.git_url(self.name), "HEAD:refs/heads/main"],
+            cwd=self.repository,
+            env=self.platform.env(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     def branch(self):
         """The commit that the platform's main is at."""
@@ -309,19 +337,24 @@ def release_phase_and_rollback(platform):
     project.heroku("releases:output").ends().says("the table is locked", "status 3")
     project.shows("/version.txt", "one")
 
+    project.heroku("config:unset", "BREAKS").ends()
+    wait_for("the release that works again", 30, lambda: newest_release(project)["status"] == "succeeded")
+    nobody_waits_for_the_release(project)
+
+
+def nobody_waits_for_the_release(project):
+    """Ctrl-C while the release command runs: the release comes, and the branch moves."""
+    push = project.begin_push({"public/version.txt": "three\n"})
+    read_until(push, "migrating 2 of 5")
+    os.killpg(push.pid, signal.SIGINT)
+    push.communicate(timeout=20)
+    project.shows("/version.txt", "three")
+    wait_for("the branch to move", 10, lambda: project.branch() == project.head())
+
 
 def release_output_streams(project):
     """The command's first line is read while the command still runs."""
-    project.platform.commit(project.repository, "With a release command")
-    push = subprocess.Popen(
-        ["git", "push", project.platform.git_url(project.name), "HEAD:refs/heads/main"],
-        cwd=project.repository,
-        env=project.platform.env(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    push = project.begin_push()
     with push:
         read_until(push, "migrating 1 of 5 as release")
         assert newest_release(project)["status"] == "pending", newest_release(project)
