@@ -11,13 +11,17 @@ import time
 from machine import Ledger, differences, snapshot
 from platform_under_test import Failed, wait_for
 
-# Prints numbered lines without end: a batch of 50 every 10 ms.
-TICKER = """import sys, time
+# Prints numbered lines without end: a batch of 50 every 10 ms, and once, after five seconds, $BURST at once.
+TICKER = """import os, sys, time
 number, due = 0, time.monotonic()
+burst, burst_at = int(os.environ.get("BURST", 0)), due + 5
 while True:
-    sys.stdout.write("".join(f"tick {n}\\n" for n in range(number + 1, number + 51)))
+    batch = 50
+    if burst and due > burst_at:
+        batch, burst = burst, 0
+    sys.stdout.write("".join(f"tick {n}\\n" for n in range(number + 1, number + 1 + batch)))
     sys.stdout.flush()
-    number, due = number + 50, due + 0.01
+    number, due = number + batch, due + 0.01
     time.sleep(max(0, due - time.monotonic()))
 """
 
@@ -115,7 +119,7 @@ class App:
     def not_as_wanted(self, quantities):
         wanted = {f"{kind}.{n + 1}" for kind, quantity in quantities.items() for n in range(quantity)}
         dynos = self.ledger.dynos(self.name)
-        if wanted and (wanted != set(dynos) or any(state != "up" for _, state in dynos.values())):
+        if quantities and (wanted != set(dynos) or any(state != "up" for _, state in dynos.values())):
             return f"wanted {sorted(wanted)}, have {dynos}"
         old = self.ledger.rows(
             "SELECT process_type, number FROM dyno JOIN app ON app.id = dyno.app JOIN release ON release.id = dyno.release"

@@ -168,7 +168,7 @@ class Journal:
         self.thread.start()
 
     def _collect(self):
-        while not self.over.wait(0.02):
+        while not self.over.wait(0.005):
             self._link_all()
 
     def _link_all(self):

@@ -1,5 +1,7 @@
 //! Steps that several loops take with a dyno.
 
+use std::time::Duration;
+
 use renga_model::{Dyno, DynoId, DynoState, Exit, ExitReason, Refusal, Worker};
 use renga_planner::Crashes;
 use renga_ports::{DynoSpec, RuntimeError};
@@ -25,6 +27,14 @@ pub(crate) async fn ask_to_start(engine: &Engine, dyno: &Dyno, spec: DynoSpec) -
             record_exit(engine, dyno, Exit { code: 1, reason, at: engine.now() }).await
         }
     }
+}
+
+/// Passes the wish to stop on to the node. When it could not be passed on, it is passed on with the next pass.
+pub(crate) async fn ask_to_stop(engine: &Engine, dyno: DynoId, grace: Duration) -> Result<(), Refusal> {
+    engine.runtime.stop(dyno, grace).await.map_err(|failed| {
+        engine.asked.ask_again(dyno);
+        error::runtime(failed)
+    })
 }
 
 /// Records how a dyno ended and tells whoever waits for it. A formation dyno that was asked to stop leaves no row;

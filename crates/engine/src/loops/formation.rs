@@ -275,10 +275,10 @@ async fn watch_boots(engine: &Engine, facts: &Facts) -> Result<Option<Duration>,
         if !left.is_zero() {
             next = Some(next.map_or(left, |next: Duration| next.min(left)));
         } else if engine.asked.stop(dyno.id) {
+            dynos::ask_to_stop(engine, dyno.id, Duration::ZERO).await?;
             for text in [words::BOOT_TIMEOUT, words::KILLING] {
                 engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
             }
-            engine.runtime.stop(dyno.id, Duration::ZERO).await.map_err(error::runtime)?;
         }
     }
     Ok(next)
@@ -295,11 +295,8 @@ async fn stop_all(engine: &Engine, facts: &Facts) -> Result<Option<Duration>, Re
             engine.wake.routes();
             look_again = Some(DRAIN_LOOK);
         } else if engine.asked.stop(dyno.id) {
+            dynos::ask_to_stop(engine, dyno.id, limits::STOP_GRACE).await?;
             engine.logs.write(dyno.app, words::heroku(now, &dyno.name, words::STOPPING));
-            if let Err(failed) = engine.runtime.stop(dyno.id, limits::STOP_GRACE).await {
-                engine.asked.ask_again(dyno.id);
-                return Err(error::runtime(failed));
-            }
         }
     }
     Ok(look_again)

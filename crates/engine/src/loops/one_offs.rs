@@ -118,8 +118,8 @@ async fn ask(engine: &Engine, dyno: &Dyno) -> Result<(), Refusal> {
 
 async fn stop(engine: &Engine, dyno: &Dyno) -> Result<Next, Refusal> {
     if engine.asked.stop(dyno.id) {
+        dynos::ask_to_stop(engine, dyno.id, limits::STOP_GRACE).await?;
         engine.logs.write(dyno.app, words::heroku(engine.now(), &dyno.name, words::STOPPING));
-        engine.runtime.stop(dyno.id, limits::STOP_GRACE).await.map_err(error::runtime)?;
     }
     Ok(Next::Rest)
 }

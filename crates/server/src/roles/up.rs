@@ -17,7 +17,7 @@ use crate::{config::Config, instance::Instance, layout::Layout};
 
 /// A role that dies is started again after this, doubled each time that it did not live long.
 const RESTART_FIRST: Duration = Duration::from_millis(100);
-const RESTART_MAX: Duration = Duration::from_secs(5);
+const RESTART_MAX: Duration = Duration::from_secs(2);
 const LIVED_LONG: Duration = Duration::from_secs(10);
 /// What all roles together may take to drain and end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(28);
