@@ -25,11 +25,13 @@ pub(crate) async fn run(engine: Engine, cancel: CancellationToken) {
         let turn = async {
             let looked = look(&engine, &mut memory).await;
             let changed = engine.runtime.changed().await;
+            let looked_badly = looked.is_err();
             if let Err(refusal) = looked {
                 let context = refusal.context.as_deref().unwrap_or_default();
                 tracing::warn!("could not take the inventory: {refusal} {context}");
                 tokio::time::sleep(RETRY).await;
             }
+            memory.node_was_away |= looked_badly || changed.is_err();
             if changed.is_err() {
                 tokio::time::sleep(RETRY).await;
             }
@@ -47,6 +49,8 @@ pub(crate) async fn run(engine: Engine, cancel: CancellationToken) {
 struct Memory {
     strangers: BTreeSet<DynoId>,
     missing: BTreeSet<DynoId>,
+    /// It may be another process now, which knows nothing of what the one before was asked for a moment ago.
+    node_was_away: bool,
 }
 
 async fn look(engine: &Engine, memory: &mut Memory) -> Result<(), Refusal> {
@@ -55,6 +59,9 @@ async fn look(engine: &Engine, memory: &mut Memory) -> Result<(), Refusal> {
     let rows = engine.store.read(|read| read.dyno_list().map_err(error::store)).await?;
     let reports: BTreeMap<_, _> = reports.into_iter().map(|report| (report.id, report)).collect();
 
+    if std::mem::take(&mut memory.node_was_away) {
+        ask_all_again(engine, &rows).await?;
+    }
     let mut missing = BTreeSet::new();
     for row in rows.iter().filter(|row| row.state != DynoState::Exited) {
         match reports.get(&row.id) {
@@ -69,6 +76,14 @@ async fn look(engine: &Engine, memory: &mut Memory) -> Result<(), Refusal> {
     }
     memory.missing = missing;
     memory.strangers = dispose(engine, &reports, &memory.strangers).await?;
+    Ok(())
+}
+
+async fn ask_all_again(engine: &Engine, rows: &[Dyno]) -> Result<(), Refusal> {
+    for row in rows.iter().filter(|row| row.state != DynoState::Exited) {
+        engine.asked.ask_again(row.id);
+        wake_owner(engine, row).await?;
+    }
     Ok(())
 }
 
