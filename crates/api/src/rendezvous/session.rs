@@ -15,7 +15,7 @@ use tokio::{
         AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf,
     },
     net::TcpStream,
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -29,6 +29,9 @@ const EOF: u8 = 0x04;
 const EOF_PAUSE: Duration = Duration::from_millis(50);
 /// What may be the beginning of an exit-status line is held back for this long at most.
 const MARKER_PAUSE: Duration = Duration::from_millis(250);
+/// A client whose input is at its end says so at once. A session that is shorter than that stays open for it this long:
+/// the official CLI fails when it writes to a connection that has ended.
+const SHORT_SESSION: Duration = Duration::from_secs(1);
 /// How often a dyno that is on its way is asked for.
 const ATTACH_PAUSE: Duration = Duration::from_millis(25);
 /// Bytes read from a client at once; the process takes them at its own speed.
@@ -60,7 +63,7 @@ pub(super) async fn run(
     let traffic = Traffic::new();
     tokio::select! {
         // The process has ended, or its end is out of reach.
-        sent = send_output(writer, output, &traffic) => sent,
+        sent = send_output(writer, output, &traffic, attachable.terminal) => sent,
         // The client has gone: dropping `input` hangs up.
         received = take_input(reader, input, attachable.tty, &traffic) => {
             engine.one_off_client_gone(&attachable);
@@ -110,11 +113,16 @@ async fn attach(engine: &Engine, attachable: &Attachable) -> Option<AttachSessio
 struct Traffic {
     start: Instant,
     last_ms: AtomicU64,
+    input_ended: Notify,
 }
 
 impl Traffic {
     fn new() -> Self {
-        Self { start: Instant::now(), last_ms: AtomicU64::new(0) }
+        Self { start: Instant::now(), last_ms: AtomicU64::new(0), input_ended: Notify::new() }
+    }
+    /// Until the client has said that its input is at the end, or the session is no longer a short one.
+    async fn input_end(&self) {
+        tokio::time::timeout_at(self.start + SHORT_SESSION, self.input_ended.notified()).await.ok();
     }
     fn mark(&self) {
         let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -137,6 +145,7 @@ async fn send_output(
     mut writer: WriteHalf<TlsStream<TcpStream>>,
     mut output: mpsc::Receiver<AttachOutput>,
     traffic: &Traffic,
+    terminal: bool,
 ) -> io::Result<()> {
     let mut marker = Marker::default();
     loop {
@@ -155,6 +164,9 @@ async fn send_output(
             Err(_waited) => write_record(&mut writer, &marker.flush()).await?,
             Ok(Some(AttachOutput::Exit(_)) | None) => {
                 write_record(&mut writer, &marker.flush()).await?;
+                if !terminal {
+                    traffic.input_end().await;
+                }
                 return writer.shutdown().await;
             }
         }
@@ -195,6 +207,9 @@ async fn take_input(
             return Ok(());
         }
         traffic.mark();
+        if data.ends_with(&[EOF]) {
+            traffic.input_ended.notify_one();
+        }
         if std::mem::take(&mut held_eof) {
             give(&input, AttachInput::Data(Bytes::from_static(&[EOF]))).await;
         }

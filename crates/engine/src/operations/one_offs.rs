@@ -38,6 +38,8 @@ pub struct Attachable {
     pub name: DynoName,
     pub state: DynoState,
     pub tty: bool,
+    /// Whether a person's terminal is at the other end: the official CLI tells its size only then.
+    pub terminal: bool,
 }
 
 impl Engine {
@@ -100,6 +102,7 @@ impl Engine {
                 dyno: dyno.id,
                 app: dyno.app,
                 tty: !one_off.force_no_tty,
+                terminal: one_off.env.contains_key("COLUMNS"),
                 name: dyno.name,
                 state: dyno.state,
             }),
