@@ -1,9 +1,11 @@
-"""Runs end-to-end tests: `python3 tests/e2e [NAME ...]`. Each module `test_*.py` has functions `test_*(platform)`.
+"""Runs end-to-end tests: `python3 tests/e2e [NAME ...]`. Each module `test_*.py` has functions `test_*`; those called
+`soak_*` run with `RENGA_SOAK=1` only.
 
 The closing line is `N passed, N failed`; the exit code says whether any failed.
 """
 
 import importlib
+import os
 import pathlib
 import sys
 import time
@@ -11,6 +13,7 @@ import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+KINDS = ("test_", "soak_") if os.environ.get("RENGA_SOAK") else ("test_",)
 
 
 def tests(wanted):
@@ -18,7 +21,7 @@ def tests(wanted):
         module = importlib.import_module(path.stem)
         for name, function in list(vars(module).items()):
             label = f"{path.stem[5:]}::{name[5:]}"
-            if name.startswith("test_") and callable(function) and (not wanted or any(w in label for w in wanted)):
+            if name.startswith(KINDS) and callable(function) and (not wanted or any(w in label for w in wanted)):
                 yield label, function
 
 
