@@ -1,8 +1,9 @@
 //! Opening the hand: is the machine fit, what runs already, and what is nobody's any more.
 //!
 //! After a crash the directories of the dynos are the truth: one with `exit.json` has exited; one whose supervisor
-//! lives is adopted; of one with neither, everything is killed and the loss recorded. Then whatever bears the name of
-//! this instance and belongs to no dyno is taken away: mounts, interfaces, cgroups, half-made files.
+//! lives is adopted; of one with neither, everything is killed and the loss recorded, unless it was never begun: then it
+//! goes as if it had not been asked for. Then whatever bears the name of this instance and belongs to no dyno is taken
+//! away: mounts, interfaces, cgroups, half-made files.
 
 use std::{
     fs, io,
@@ -196,7 +197,8 @@ fn adopt(inner: &Inner, id: DynoId) -> Result<Option<(Arc<Entry>, OwnedFd)>> {
     inner.table().insert(Arc::clone(&entry));
     let directory = DynoDirectory::new(dyno.directory());
     let unreadable = |error: renga_supervision::FileError| io::Error::other(chain(&error));
-    if let Some(state) = directory.read_state().map_err(unreadable).doing("read", dyno.state().display())? {
+    let state = directory.read_state().map_err(unreadable).doing("read", dyno.state().display())?;
+    if let Some(state) = &state {
         entry.set_started(state.started_at);
     }
     if let Some(exit) = directory.read_exit().map_err(unreadable).doing("read", dyno.exit().display())? {
@@ -209,6 +211,13 @@ fn adopt(inner: &Inner, id: DynoId) -> Result<Option<(Arc<Entry>, OwnedFd)>> {
     if let Some(exit) = directory.read_exit().map_err(unreadable).doing("read", dyno.exit().display())? {
         // It ended while we looked.
         entry.set_exited(exit);
+        return Ok(None);
+    }
+    if state.is_none() {
+        // The state is written before the command's first instruction: it has never run, and may be asked for again.
+        tracing::info!(dyno.id = %id, "removing a dyno that was never begun");
+        inner.free(&entry)?;
+        inner.table().remove(id);
         return Ok(None);
     }
     tracing::warn!(dyno.id = %id, "a dyno has lost its supervisor");

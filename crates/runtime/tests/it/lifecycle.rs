@@ -92,6 +92,39 @@ async fn real_dynos_outlive_the_hand_and_are_adopted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn real_what_was_never_begun_can_be_asked_for_again() {
+    let mut site = Site::open().await;
+    let (whole, half) = (bash("sleep 1000"), bash("echo begun"));
+    let (whole_id, half_id) = (whole.id, half.id);
+    site.hand.start(whole).await.unwrap();
+    site.ready(whole_id).await;
+    site.hand.close().await;
+    // As a node leaves it that dies between the first two files and the supervisor.
+    std::fs::create_dir(site.dyno_dir(half_id)).unwrap();
+    for file in ["plan.json", "label.json"] {
+        let text = std::fs::read_to_string(site.dyno_dir(whole_id).join(file)).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        match file {
+            "plan.json" => json["index"] = 200.into(),
+            _ => json["id"] = half_id.to_string().into(),
+        }
+        std::fs::write(site.dyno_dir(half_id).join(file), json.to_string()).unwrap();
+    }
+
+    site.hand = Hand::open(site.config.clone()).await.unwrap();
+    assert!(site.report(half_id).await.is_none() && !site.dyno_dir(half_id).exists());
+    site.ready(whole_id).await;
+    site.hand.start(half).await.unwrap();
+    assert_eq!(site.exit(half_id).await.code, 0);
+    assert_eq!(site.output(half_id), "begun\n");
+    site.hand.stop(whole_id, Duration::ZERO).await.unwrap();
+    site.exit(whole_id).await;
+    for id in [whole_id, half_id] {
+        site.hand.forget(id).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn real_many_start_at_once_and_failures_leave_nothing() {
     let site = Site::open().await;
     let before = Traces::of(&site);
