@@ -18,7 +18,7 @@ pub(crate) struct IdRange {
 pub(crate) fn namespace(ranges: &[IdRange]) -> io::Result<OwnedFd> {
     let (read_end, write_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let (read_raw, write_raw) = (read_end.as_raw_fd(), write_end.as_raw_fd());
-    // SAFETY: a fork without a shared address space; the child only makes the three async-signal-safe calls below
+    // SAFETY: a fork without a shared address space; the child only makes the async-signal-safe calls below
     // and never returns. It has no exit signal, so nobody's SIGCHLD handling sees it.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_NEWUSER, 0, 0, 0, 0) };
     if pid < 0 {
@@ -26,9 +26,10 @@ pub(crate) fn namespace(ranges: &[IdRange]) -> io::Result<OwnedFd> {
     }
     if pid == 0 {
         let mut byte = 0_u8;
-        // SAFETY: both descriptors are open in this copy of the process; `byte` outlives the read. The read ends when
-        // the parent closes its end or dies.
+        // SAFETY: both descriptors are open in this copy of the process; `byte` outlives the read. The child is there
+        // until its parent kills it, or dies.
         unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
             libc::close(write_raw);
             libc::read(read_raw, (&raw mut byte).cast(), 1);
             libc::_exit(0)
@@ -38,8 +39,13 @@ pub(crate) fn namespace(ranges: &[IdRange]) -> io::Result<OwnedFd> {
     drop(write_end);
     let mut status = 0;
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    // Killed, not only let go: children of two starts at one time hold the ends of each other's pipes, and would wait for
+    // each other for ever.
     // SAFETY: `status` is a valid place for the result; `pid` is our unreaped child (`__WALL`: it has no exit signal).
-    unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+        libc::waitpid(pid, &raw mut status, libc::__WALL)
+    };
     opened
 }
 
