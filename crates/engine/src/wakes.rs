@@ -1,7 +1,13 @@
 //! Bells. A wake-up says "look again" and carries nothing else: losing all of them only delays until the next full
 //! scan.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use renga_model::{AppId, BuildId, DynoId};
 use tokio::sync::Notify;
@@ -11,18 +17,25 @@ use tokio::sync::Notify;
 pub struct Bell<K> {
     waiting: Mutex<BTreeSet<K>>,
     rung: Notify,
+    silent: AtomicBool,
 }
 
 impl<K> Default for Bell<K> {
     fn default() -> Self {
-        Self { waiting: Mutex::new(BTreeSet::new()), rung: Notify::new() }
+        Self { waiting: Mutex::new(BTreeSet::new()), rung: Notify::new(), silent: AtomicBool::new(false) }
     }
 }
 
 impl<K: Ord> Bell<K> {
     pub fn ring(&self, key: K) {
+        if self.silent.load(Ordering::Relaxed) {
+            return;
+        }
         self.waiting.lock().expect("nothing panics while it holds this lock").insert(key);
         self.rung.notify_one();
+    }
+    fn silence(&self) {
+        self.silent.store(true, Ordering::Relaxed);
     }
     /// Waits until at least one key waits, and takes them all.
     pub(crate) async fn take(&self) -> BTreeSet<K> {
@@ -50,6 +63,16 @@ pub struct Wakes {
 }
 
 impl Wakes {
+    /// For tests: every wake-up is lost from now on, and only full scans and due times are left.
+    pub fn silence(&self) {
+        self.formations.silence();
+        self.builds.silence();
+        self.releases.silence();
+        self.one_offs.silence();
+        self.routes.silence();
+        self.deletions.silence();
+        self.garbage.silence();
+    }
     pub fn formation(&self, app: AppId) {
         self.formations.ring(app);
     }

@@ -30,6 +30,7 @@
 
 mod crypto;
 mod error;
+mod fate;
 mod lock;
 mod migrate;
 mod nouns;
@@ -53,6 +54,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use crypto::{MasterKey, PasswordHash, TokenValue, ValueHash};
 pub use error::{OrNone, StoreError};
+pub use fate::Fate;
 pub use nouns::{BuildCache, Slot, Source, Step, StepKey, StepState};
 pub use tx::{Read, Tx};
 pub use writer::WriterCounts;
@@ -89,6 +91,19 @@ impl Store {
     /// Opens the ledger file `path`, making it (and its folder) if it is not there, and brings it up to date. The
     /// folder is locked for as long as the store is open.
     pub fn open(path: &Path, key: MasterKey) -> Result<Self, StoreError> {
+        Self::open_inner(path, key, None)
+    }
+
+    /// The same for fault tests: `oracle` says what befalls each write request (see [`Fate`]).
+    pub fn open_with_oracle(
+        path: &Path,
+        key: MasterKey,
+        oracle: impl FnMut() -> Fate + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        Self::open_inner(path, key, Some(Box::new(oracle)))
+    }
+
+    fn open_inner(path: &Path, key: MasterKey, oracle: Option<fate::Oracle>) -> Result<Self, StoreError> {
         let lock = prepare_folder(path)?;
         let mut conn = connect(path)?;
         migrate::up(&mut conn, path)?;
@@ -96,7 +111,7 @@ impl Store {
 
         let counts = Arc::new(writer::Counts::default());
         let (writer, queue) = mpsc::channel(QUEUE_MAX);
-        let mut threads = vec![writer::spawn(conn, key.clone(), queue, counts.clone())?];
+        let mut threads = vec![writer::spawn(conn, key.clone(), queue, counts.clone(), oracle)?];
         let (readers, queue) = mpsc::channel(QUEUE_MAX);
         let queue = Arc::new(std::sync::Mutex::new(queue));
         for number in 0..READERS {

@@ -13,7 +13,10 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{MasterKey, Read, StoreError, Tx};
+use crate::{
+    MasterKey, Read, StoreError, Tx,
+    fate::{Fate, Oracle},
+};
 
 /// Requests that share one commit. Bounds how long the first of them waits for its answer.
 const BATCH_MAX: usize = 256;
@@ -43,8 +46,9 @@ pub(crate) fn spawn(
     key: MasterKey,
     queue: mpsc::Receiver<Waiting>,
     counts: Arc<Counts>,
+    oracle: Option<Oracle>,
 ) -> Result<JoinHandle<()>, StoreError> {
-    let writer = Writer { conn, key, queue, counts };
+    let writer = Writer { conn, key, queue, counts, oracle, unheard: Vec::new() };
     let spawned = std::thread::Builder::new().name("ledger-writer".into()).spawn(move || writer.run());
     spawned.map_err(StoreError::file("start a thread for", "the ledger"))
 }
@@ -123,25 +127,45 @@ struct Writer {
     key: MasterKey,
     queue: mpsc::Receiver<Waiting>,
     counts: Arc<Counts>,
+    /// Only in tests.
+    oracle: Option<Oracle>,
+    /// Requests of a process that died in the oracle's eyes: nobody hears of them while the ledger is open.
+    unheard: Vec<Waiting>,
+}
+
+/// A request of the batch, and what befalls it.
+struct Due {
+    request: Waiting,
+    fate: Fate,
 }
 
 impl Writer {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while let Some(first) = self.queue.blocking_recv() {
+            let first = self.due(first);
             batch.push(first);
             let commit = self.transaction(&mut batch);
             if let Err(error) = &commit {
                 tracing::error!(requests = batch.len(), "the ledger could not commit: {error}");
             }
-            for request in batch.drain(..) {
-                request.answer(commit.clone());
+            for due in batch.drain(..) {
+                match due.fate {
+                    Fate::Kept => due.request.answer(commit.clone()),
+                    Fate::Refused => due.request.answer(Err(StoreError::Full { operation: "commit" })),
+                    Fate::DiesBefore | Fate::DiesAfter => self.unheard.push(due.request),
+                }
             }
         }
     }
 
+    fn due(&mut self, request: Waiting) -> Due {
+        let fate = self.oracle.as_mut().map_or(Fate::Kept, |oracle| oracle());
+        Due { request, fate }
+    }
+
     /// Carries out the first request of the batch and whatever comes meanwhile, then commits.
-    fn transaction(&mut self, batch: &mut Vec<Waiting>) -> Result<(), StoreError> {
+    fn transaction(&mut self, batch: &mut Vec<Due>) -> Result<(), StoreError> {
         self.execute("BEGIN IMMEDIATE")?;
         let outcome = self.carry_out_all(batch).and_then(|()| self.execute("COMMIT"));
         if outcome.is_err() && !self.conn.is_autocommit() {
@@ -152,13 +176,19 @@ impl Writer {
         outcome
     }
 
-    fn carry_out_all(&mut self, batch: &mut Vec<Waiting>) -> Result<(), StoreError> {
+    fn carry_out_all(&mut self, batch: &mut Vec<Due>) -> Result<(), StoreError> {
         let mut done = 0;
         while done < batch.len() {
-            self.carry_out(&mut *batch[done])?;
+            let due = &mut batch[done];
+            if matches!(due.fate, Fate::Kept | Fate::DiesAfter) {
+                self.carry_out(&mut *due.request)?;
+            }
             done += 1;
-            if batch.len() < BATCH_MAX {
-                batch.extend(self.queue.try_recv().ok());
+            if batch.len() < BATCH_MAX
+                && let Ok(next) = self.queue.try_recv()
+            {
+                let next = self.due(next);
+                batch.push(next);
             }
         }
         Ok(())

@@ -14,7 +14,6 @@ use super::dynos;
 use crate::{
     Engine,
     driver::{Loop, Next},
-    error,
     spec::{Source, process_spec},
     wakes::Bell,
     words,
@@ -40,9 +39,14 @@ impl Loop for Formations {
     fn bell(&self) -> &Bell<AppId> {
         &self.engine.wake.formations
     }
+    /// Destroyed apps too, for which nothing is wanted any more.
     async fn scan(&self) -> Result<Vec<AppId>, Refusal> {
-        let apps = self.engine.store.read(|read| read.app_list().map_err(error::store)).await?;
-        Ok(apps.into_iter().map(|app| app.id).collect())
+        let read = self
+            .engine
+            .store
+            .read(|read| -> Result<_, Refusal> { Ok((read.app_list()?, read.apps_deleted()?)) });
+        let (apps, deleted) = read.await?;
+        Ok(apps.into_iter().chain(deleted).map(|app| app.id).collect())
     }
     async fn pass(&self, app: AppId) -> Result<Next, Refusal> {
         let engine = &self.engine;

@@ -12,10 +12,10 @@ fn set(key: &str, value: &str) -> BTreeMap<renga_model::ConfigKey, Option<Secret
     BTreeMap::from([(key.parse().unwrap(), Some(Secret::new(value)))])
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deploy_serves_and_a_destroyed_app_leaves_nothing() {
     let bench = Bench::new().await;
-    let plane = bench.start(&Faults::none());
+    let plane = bench.start(&Faults::none()).await;
     let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
     let build = plane.push(&app, &bench.account, "a").await;
     build_ends(&bench, &build, BuildStatus::Succeeded).await;
@@ -31,10 +31,10 @@ async fn a_deploy_serves_and_a_destroyed_app_leaves_nothing() {
     plane.kill().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failed_build_changes_nothing() {
     let bench = Bench::new().await;
-    let plane = bench.start(&Faults::none());
+    let plane = bench.start(&Faults::none()).await;
     let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
     bench.world.builds_fail();
     let build = plane.push(&app, &bench.account, "b").await;
@@ -44,10 +44,10 @@ async fn a_failed_build_changes_nothing() {
     plane.kill().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failed_release_phase_leaves_the_old_release_serving() {
     let bench = Bench::new().await;
-    let plane = bench.start(&Faults::none());
+    let plane = bench.start(&Faults::none()).await;
     let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
     let build = plane.push(&app, &bench.account, "a").await;
     build_ends(&bench, &build, BuildStatus::Succeeded).await;
@@ -72,10 +72,10 @@ async fn a_failed_release_phase_leaves_the_old_release_serving() {
     plane.kill().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_release_that_does_not_boot_takes_nothing_away() {
     let bench = Bench::new().await;
-    let plane = bench.start(&Faults::none());
+    let plane = bench.start(&Faults::none()).await;
     let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
     let build = plane.push(&app, &bench.account, "a").await;
     build_ends(&bench, &build, BuildStatus::Succeeded).await;
@@ -98,10 +98,10 @@ async fn a_release_that_does_not_boot_takes_nothing_away() {
     plane.kill().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_crashed_dyno_comes_back() {
     let bench = Bench::new().await;
-    let plane = bench.start(&Faults::none());
+    let plane = bench.start(&Faults::none()).await;
     let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
     let build = plane.push(&app, &bench.account, "a").await;
     build_ends(&bench, &build, BuildStatus::Succeeded).await;

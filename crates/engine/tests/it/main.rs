@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod delays;
 mod faults;
 mod formation;
 mod plane;
+mod story;

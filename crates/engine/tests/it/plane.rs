@@ -1,51 +1,85 @@
 //! A control plane for one test: it can be killed and started again over the same ledger and the same world.
+//!
+//! Time passes in lapse: the runtime's clock is paused (every test says `start_paused`) and moved on by [`lapse`], so that back-offs and periods of many
+//! seconds take milliseconds, while threads that the clock does not know of (the ledger's) get real time to work in.
+//! The world's clock, by which the engine judges boots, drains and crashes, stands still unless a test moves it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use renga_engine::{Engine, Hands, Settings};
 use renga_model::{
     Account, AccountId, App, AppId, Build, BuildSource, BuildStatus, Dyno, DynoState, Refusal, Release,
 };
-use renga_store::{MasterKey, Store};
-use renga_testkit::world::{Faults, World};
+use renga_store::{Fate, MasterKey, OrNone, Read, Store, StoreError};
+use renga_testkit::world::{Fault, Faults, World};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Longer than any back-off that a test can meet.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Far more real time than anything here takes, on a machine that has other things to do.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the runtime's clock moves, in real time, and by how much unless a test says otherwise.
+const TICK: Duration = Duration::from_micros(500);
+const LAPSE: Duration = Duration::from_millis(25);
 
 /// What outlives a crash.
 pub(crate) struct Bench {
     pub(crate) world: World,
-    pub(crate) store: Store,
     pub(crate) account: Account,
+    /// Of the plane that runs, or ran last. A plane never shares its ledger's threads with the one before it.
+    store: Mutex<Option<Store>>,
     folder: tempfile::TempDir,
+    /// Ends with the bench.
+    _lapse: tokio::task::JoinSet<()>,
 }
 
 /// What does not.
 pub(crate) struct Plane {
     pub(crate) engine: Engine,
+    pub(crate) faults: Faults,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("ledger.db"), MasterKey::from_bytes([7; 32])).unwrap();
-        let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let account = Account {
-            id: AccountId::random(),
-            email: "a@example.com".into(),
-            name: None,
-            created_at: now,
-            updated_at: now,
-        };
-        let row = account.clone();
-        store.write(move |tx| tx.account_insert(&row, None).map_err(Refusal::from)).await.unwrap();
-        Self { world: World::default(), store, account, folder }
+        Self::in_lapse(LAPSE).await
     }
 
-    pub(crate) fn start(&self, faults: &Faults) -> Plane {
+    /// With another speed of time.
+    pub(crate) async fn in_lapse(by: Duration) -> Self {
+        let mut moves = tokio::task::JoinSet::new();
+        moves.spawn(lapse(by));
+        let account = account();
+        let folder = folder();
+        let store = Store::open(&folder.path().join("ledger.db"), key()).unwrap();
+        let row = account.clone();
+        store.write(move |tx| tx.account_insert(&row, None).map_err(Refusal::from)).await.unwrap();
+        Self { world: World::default(), account, store: Mutex::new(Some(store)), folder, _lapse: moves }
+    }
+
+    /// The plane before must have been killed.
+    pub(crate) async fn start(&self, faults: &Faults) -> Plane {
+        let engine = self.engine(faults).await;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        renga_engine::run(&engine, &tasks, &stop);
+        Plane { engine, faults: faults.clone(), tasks, stop }
+    }
+
+    /// A plane whose loops hear no bell, over a node whose changes nobody hears of.
+    pub(crate) async fn start_deaf(&self, faults: &Faults) -> Plane {
+        self.world.lose_changes(true);
+        let engine = self.engine(faults).await;
+        engine.wake.silence();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        renga_engine::run(&engine, &tasks, &stop);
+        Plane { engine, faults: faults.clone(), tasks, stop }
+    }
+
+    async fn engine(&self, faults: &Faults) -> Engine {
         let hands = self.world.hands(faults);
         let hands = Hands {
             runtime: hands.runtime,
@@ -54,10 +88,27 @@ impl Bench {
             routes: hands.routes,
             clock: hands.clock,
         };
-        let engine = Engine::new(self.store.clone(), hands, self.settings());
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        renga_engine::run(&engine, &tasks, &stop);
-        Plane { engine, tasks, stop }
+        *self.slot() = None;
+        let store = reopen(&self.folder.path().join("ledger.db"), faults).await;
+        *self.slot() = Some(store.clone());
+        Engine::new(store, hands, self.settings())
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Store>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Read<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> T {
+        let store = self.slot().clone().unwrap();
+        store.read(f).await.unwrap()
+    }
+
+    /// Write requests that the ledger has met since its plane was started.
+    pub(crate) fn writes(&self) -> u64 {
+        self.slot().as_ref().unwrap().writer_counts().requests
     }
 
     fn settings(&self) -> Settings {
@@ -88,19 +139,16 @@ impl Bench {
 
     pub(crate) async fn build(&self, build: &Build) -> Build {
         let id = build.id;
-        self.store.read(move |read| read.build_fetch(id).map_err(Refusal::from)).await.unwrap()
+        self.read(move |read| read.build_fetch(id)).await
     }
     pub(crate) async fn releases(&self, app: AppId) -> Vec<Release> {
-        self.store
-            .read(move |read| read.release_list(app, false, 100, None).map_err(Refusal::from))
-            .await
-            .unwrap()
+        self.read(move |read| read.release_list(app, false, 100, None)).await
     }
     pub(crate) async fn dynos(&self, app: AppId) -> Vec<Dyno> {
-        self.store.read(move |read| read.dyno_list_for_app(app).map_err(Refusal::from)).await.unwrap()
+        self.read(move |read| read.dyno_list_for_app(app)).await
     }
     pub(crate) async fn app_exists(&self, app: AppId) -> bool {
-        self.store.read(move |read| read.app_fetch(app).map_err(Refusal::from)).await.is_ok()
+        self.read(move |read| read.app_fetch(app).or_none()).await.is_some()
     }
     /// Whether web.1 runs the newest release and requests go to it, and nothing else lives.
     pub(crate) async fn serves_newest(&self, app: AppId) -> bool {
@@ -123,6 +171,8 @@ impl Bench {
 
 impl Plane {
     pub(crate) async fn kill(self) {
+        // Whatever is still in the ledger's queue dies with it.
+        self.faults.kill();
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -142,16 +192,64 @@ impl Plane {
 
 /// Looks until it is so; what it waits for shows in the panic.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut look: impl FnMut() -> F) {
-    let looked = tokio::time::timeout(SETTLE_TIMEOUT, async {
-        while !look().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    assert!(looked.await.is_ok(), "waited in vain: {what}");
+    let begin = Instant::now();
+    while !look().await {
+        assert!(begin.elapsed() < SETTLE_TIMEOUT, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 pub(crate) async fn build_ends(bench: &Bench, build: &Build, status: BuildStatus) {
     until("the build's end", async || bench.build(build).await.status.is_over()).await;
     let build = bench.build(build).await;
     assert_eq!(build.status, status, "{:?} {:?}", build.failure, bench.world.output(&build.id.to_string()));
+}
+
+// === parts of a bench ===
+
+/// Moves the runtime's clock for ever. Work on a blocking thread keeps it from moving by itself.
+async fn lapse(by: Duration) {
+    loop {
+        tokio::task::spawn_blocking(|| std::thread::sleep(TICK)).await.ok();
+        tokio::time::advance(by).await;
+    }
+}
+
+/// In memory where there is such a folder: what a power cut leaves is the store's own tests' business.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn key() -> MasterKey {
+    MasterKey::from_bytes([7; 32])
+}
+
+fn account() -> Account {
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let id = AccountId::random();
+    Account { id, email: "a@example.com".into(), name: None, created_at: now, updated_at: now }
+}
+
+/// Waits until the last task of the plane before has let go of the ledger.
+async fn reopen(path: &Path, faults: &Faults) -> Store {
+    let begin = Instant::now();
+    loop {
+        let faults = faults.clone();
+        match Store::open_with_oracle(path, key(), move || fate(&faults)) {
+            Err(StoreError::Locked { .. }) if begin.elapsed() < SETTLE_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+fn fate(faults: &Faults) -> Fate {
+    match faults.next_write() {
+        Fault::None | Fault::Repeat => Fate::Kept,
+        Fault::Fail => Fate::Refused,
+        Fault::CrashBefore => Fate::DiesBefore,
+        Fault::CrashAfter => Fate::DiesAfter,
+    }
 }

@@ -4,6 +4,7 @@
 
 mod commit;
 mod expiry;
+mod fate;
 mod fixture;
 mod kill;
 mod ledger;

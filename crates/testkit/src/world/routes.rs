@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use renga_model::RouteTable;
-use renga_ports::{Published, RouteFeed, RouteFeedError};
+use renga_ports::{DynoPhase, Published, RouteFeed, RouteFeedError};
 
 use super::{Faults, World, faults::call};
 
@@ -23,11 +23,18 @@ impl RouteFeed for WorldRoutes {
             if table.generation < seen {
                 return Err(RouteFeedError::Stale { seen });
             }
+            let starting = table.apps.iter().flat_map(|app| &app.dynos).filter(|route| {
+                state.dynos.get(&route.id).is_some_and(|dyno| dyno.phase == DynoPhase::Starting)
+            });
+            let starting: Vec<_> = starting.map(|route| route.name.to_string()).collect();
+            state
+                .complaints
+                .extend(starting.into_iter().map(|name| format!("{name} got requests before it was up")));
             state.table = table.clone();
             Ok(Published { generation: table.generation, in_flight: BTreeMap::new() })
         };
         let known = self.world.state().table == *table;
-        if known {
+        if known && !self.faults.is_dead() {
             // The same table again: not counted, it changes nothing.
             return publish();
         }

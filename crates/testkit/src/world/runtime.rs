@@ -1,6 +1,6 @@
 //! Simulated dynos: they are ready at once, end when told, and leave what a build would leave.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use renga_model::{DynoId, DynoKind, Exit, ExitReason, LayerDigest};
@@ -25,7 +25,7 @@ pub struct WorldRuntime {
     pub(crate) faults: Faults,
 }
 
-fn away() -> RuntimeError {
+pub(crate) fn away() -> RuntimeError {
     RuntimeError::Away("simulated".into())
 }
 
@@ -33,28 +33,44 @@ impl WorldRuntime {
     fn start_now(&self, spec: DynoSpec) -> Result<(), RuntimeError> {
         let now = self.world.0.clock.now();
         let mut state = self.world.state();
+        if state.node.refuses()? {
+            return Ok(());
+        }
         if !state.dynos.contains_key(&spec.id) {
             let phase = first_phase(&state, &spec, now);
             state.dynos.insert(spec.id, SimDyno { spec, phase });
         }
         drop(state);
-        self.world.0.changed.notify_waiters();
+        self.world.tell_change();
         Ok(())
     }
 
-    fn stop_now(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+    fn stop_now(&self, dyno: DynoId, grace: Duration) -> Result<(), RuntimeError> {
         let at = self.world.0.clock.now();
-        if let Some(dyno) = self.world.state().dynos.get_mut(&dyno)
+        let mut state = self.world.state();
+        if state.node.refuses()? {
+            return Ok(());
+        }
+        let routed = state.table.apps.iter().flat_map(|app| &app.dynos).any(|route| route.id == dyno);
+        if let Some(dyno) = state.dynos.get_mut(&dyno)
             && !matches!(dyno.phase, DynoPhase::Exited(_))
         {
             dyno.phase = DynoPhase::Exited(Exit { code: 143, reason: ExitReason::Exited, at });
+            if routed && !grace.is_zero() {
+                let complaint = format!("{} was asked to end while requests went to it", dyno.spec.name);
+                state.complaints.push(complaint);
+            }
         }
-        self.world.0.changed.notify_waiters();
+        drop(state);
+        self.world.tell_change();
         Ok(())
     }
 
     fn forget_now(&self, dyno: DynoId) -> Result<(), RuntimeError> {
         let mut state = self.world.state();
+        if state.node.refuses()? {
+            return Ok(());
+        }
         match state.dynos.get(&dyno).map(|dyno| &dyno.phase) {
             None => Err(RuntimeError::NotFound(dyno.to_string())),
             Some(DynoPhase::Exited(_)) => {
@@ -65,23 +81,10 @@ impl WorldRuntime {
         }
     }
 
-    fn report(&self) -> Vec<DynoReport> {
-        let state = self.world.state();
-        let reports = state.dynos.values().enumerate().map(|(n, dyno)| DynoReport {
-            id: dyno.spec.id,
-            app: dyno.spec.app,
-            generation: dyno.spec.generation,
-            kind: dyno.spec.kind,
-            phase: dyno.phase.clone(),
-            address: Some(SocketAddr::from(([10, 0, 0, u8::try_from(n % 250).unwrap_or(0)], 5000))),
-            started_at: None,
-        });
-        reports.collect()
-    }
-
     /// A digest that depends on who left the directory and which it is.
     fn pack_now(&self, dyno: DynoId, directory: &str) -> Result<PackedLayer, RuntimeError> {
         let mut state = self.world.state();
+        state.node.answers()?;
         if !state.dynos.get(&dyno).is_some_and(|dyno| matches!(dyno.phase, DynoPhase::Exited(_))) {
             return Err(RuntimeError::Refused(format!("dyno {dyno} has not exited")));
         }
@@ -97,7 +100,7 @@ fn first_phase(state: &State, spec: &DynoSpec, at: jiff::Timestamp) -> DynoPhase
     let exited = |code| DynoPhase::Exited(Exit { code, reason: ExitReason::Exited, at });
     let command = spec.argv.last().map(String::as_str).unwrap_or_default();
     if spec.kind == DynoKind::Build {
-        exited(state.builds.code)
+        state.builds.code.map_or(DynoPhase::Ready, exited)
     } else if let Some(code) = state.exits.get(command) {
         exited(*code)
     } else if state.never_ready.contains(command) {
@@ -112,19 +115,19 @@ impl Runtime for WorldRuntime {
     async fn start(&self, spec: DynoSpec) -> Result<(), RuntimeError> {
         call!(self.faults, away(), self.start_now(spec.clone()))
     }
-    async fn stop(&self, dyno: DynoId, _grace: Duration) -> Result<(), RuntimeError> {
-        call!(self.faults, away(), self.stop_now(dyno))
+    async fn stop(&self, dyno: DynoId, grace: Duration) -> Result<(), RuntimeError> {
+        call!(self.faults, away(), self.stop_now(dyno, grace))
     }
     async fn inventory(&self) -> Result<Vec<DynoReport>, RuntimeError> {
         // Looking changes nothing: it is not counted, or every n would be spent on it.
-        Ok(self.report())
+        self.world.state().reports()
     }
     async fn forget(&self, dyno: DynoId) -> Result<(), RuntimeError> {
         call!(self.faults, away(), self.forget_now(dyno))
     }
     async fn changed(&self) -> Result<(), RuntimeError> {
         tokio::time::timeout(CHANGED_WAIT, self.world.0.changed.notified()).await.ok();
-        Ok(())
+        self.world.state().node.answers()
     }
     async fn attach(&self, dyno: DynoId) -> Result<AttachSession, RuntimeError> {
         Err(RuntimeError::NotFound(format!("a terminal of simulated dyno {dyno}")))
@@ -135,6 +138,7 @@ impl Runtime for WorldRuntime {
     async fn read_file(&self, dyno: DynoId, path: &str, _bytes_max: u64) -> Result<Vec<u8>, RuntimeError> {
         let read = || {
             let state = self.world.state();
+            state.node.answers()?;
             match state.dynos.get(&dyno) {
                 Some(dyno) if dyno.spec.kind == DynoKind::Build => {
                     serde_json::to_vec(&state.builds.result).map_err(|e| RuntimeError::Failed(e.to_string()))
@@ -146,6 +150,7 @@ impl Runtime for WorldRuntime {
     }
     async fn layers(&self) -> Result<Vec<LayerInfo>, RuntimeError> {
         let state = self.world.state();
+        state.node.answers()?;
         let used = |digest: &LayerDigest| state.dynos.values().any(|dyno| dyno.spec.layers.contains(digest));
         let info = |digest: &LayerDigest| LayerInfo {
             digest: digest.clone(),
@@ -156,7 +161,12 @@ impl Runtime for WorldRuntime {
     }
     async fn layer_remove(&self, digest: &LayerDigest) -> Result<(), RuntimeError> {
         let remove = || {
-            self.world.state().layers.remove(digest);
+            let mut state = self.world.state();
+            state.node.answers()?;
+            if state.dynos.values().any(|dyno| dyno.spec.layers.contains(digest)) {
+                return Err(RuntimeError::Refused(format!("layer {digest} is in use")));
+            }
+            state.layers.remove(digest);
             Ok(())
         };
         call!(self.faults, away(), remove())

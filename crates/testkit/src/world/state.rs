@@ -10,7 +10,14 @@ use renga_model::{AppId, DynoId, Exit, LayerDigest, LogLine, RouteTable};
 use renga_ports::{BuildResult, BuiltLayer, Clock, DynoPhase, DynoSpec};
 use tokio::sync::Notify;
 
-use super::{Faults, git::WorldGit, logs::WorldLogs, routes::WorldRoutes, runtime::WorldRuntime};
+use super::{
+    Delivery, Faults,
+    git::WorldGit,
+    logs::WorldLogs,
+    node::{Node, Presence},
+    routes::WorldRoutes,
+    runtime::WorldRuntime,
+};
 
 /// Cheap to clone; clones are the same world.
 #[derive(Debug, Clone)]
@@ -36,6 +43,9 @@ pub(crate) struct State {
     pub(crate) never_ready: BTreeSet<String>,
     /// Commands that end at once, and with what.
     pub(crate) exits: BTreeMap<String, i32>,
+    pub(crate) node: Node,
+    pub(crate) changes_lost: bool,
+    pub(crate) complaints: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -55,7 +65,8 @@ pub(crate) struct Output {
 /// What build dynos of this world do.
 #[derive(Debug, Clone)]
 pub(crate) struct BuildOutcome {
-    pub(crate) code: i32,
+    /// None: it runs until the test ends it.
+    pub(crate) code: Option<i32>,
     pub(crate) result: BuildResult,
 }
 
@@ -64,7 +75,7 @@ impl Default for BuildOutcome {
         let app = BuiltLayer::Fresh { key: None, directory: "/out/layers/app".into() };
         let web = ("web".parse().expect("a legal process type"), "serve".to_owned());
         Self {
-            code: 0,
+            code: Some(0),
             result: BuildResult {
                 layers: vec![app],
                 cache: None,
@@ -124,24 +135,96 @@ impl World {
         self.state().builds.result.process_types = types.collect();
     }
     pub fn builds_fail(&self) {
-        self.state().builds.code = 1;
+        self.builds_end(Some(1));
+    }
+    /// With what build dynos exit from now on; none: they run until the test ends them.
+    pub fn builds_end(&self, code: Option<i32>) {
+        self.state().builds.code = code;
     }
     pub fn never_ready(&self, command: &str) {
         self.state().never_ready.insert(command.into());
     }
+    /// Whatever waits for its port gets it, now and from now on.
+    pub fn all_get_ready(&self) {
+        let mut state = self.state();
+        state.never_ready.clear();
+        state
+            .dynos
+            .values_mut()
+            .filter(|d| d.phase == DynoPhase::Starting)
+            .for_each(|d| d.phase = DynoPhase::Ready);
+        drop(state);
+        self.tell_change();
+    }
+    pub fn deliver(&self, delivery: Delivery) {
+        self.state().node.delivery = delivery;
+    }
+    /// From now on `Runtime::changed` returns after its pause only, as if it had missed every change.
+    pub fn lose_changes(&self, lost: bool) {
+        self.state().changes_lost = lost;
+    }
+    /// The node is about to be gone: what it is asked from now on it accepts, and does not carry out.
+    pub fn node_fails(&self) {
+        self.state().node.presence = Presence::Failing;
+    }
+    /// No call of the runtime is answered.
+    pub fn node_goes(&self) {
+        let mut state = self.state();
+        state.node.presence = Presence::Away;
+        state.node.missed = false;
+    }
+    pub fn node_comes(&self) {
+        self.state().node.presence = Presence::There;
+        self.tell_change();
+    }
+    /// The router starts again without a table, or with one of that generation.
+    pub fn router_restarts(&self, generation: u64) {
+        self.state().table = RouteTable { generation, ..RouteTable::default() };
+    }
     pub fn exits(&self, command: &str, code: i32) {
         self.state().exits.insert(command.into(), code);
+    }
+    /// The opposite of [`World::exits`].
+    pub fn runs(&self, command: &str) {
+        self.state().exits.remove(command);
     }
     /// Ends a dyno as if its process had.
     pub fn end(&self, dyno: DynoId, code: i32) {
         let at = self.0.clock.now();
-        if let Some(dyno) = self.state().dynos.get_mut(&dyno) {
+        if let Some(dyno) = self.state().dynos.get_mut(&dyno)
+            && !matches!(dyno.phase, DynoPhase::Exited(_))
+        {
             dyno.phase = DynoPhase::Exited(Exit { code, reason: renga_model::ExitReason::Exited, at });
         }
-        self.0.changed.notify_waiters();
+        self.tell_change();
+    }
+
+    pub(crate) fn tell_change(&self) {
+        if !self.state().changes_lost {
+            self.0.changed.notify_waiters();
+        }
     }
 
     // === what a test looks at ===
+
+    /// Whether an inventory was asked of the node while it was away.
+    pub fn node_is_missed(&self) -> bool {
+        self.state().node.missed
+    }
+    /// What was done in this world that no control plane may do. Each is told once.
+    pub fn complaints(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().complaints)
+    }
+    /// Specs of the dynos that have not exited.
+    pub fn alive(&self) -> BTreeMap<DynoId, DynoSpec> {
+        let state = self.state();
+        let alive = state.dynos.iter().filter(|(_, dyno)| !matches!(dyno.phase, DynoPhase::Exited(_)));
+        alive.map(|(id, dyno)| (*id, dyno.spec.clone())).collect()
+    }
+    /// Apps that have a repository.
+    pub fn repositories(&self) -> BTreeSet<AppId> {
+        self.state().repositories.keys().copied().collect()
+    }
 
     /// Dynos that have not exited: id, name and command.
     pub fn running(&self) -> Vec<(DynoId, String, String)> {
