@@ -71,11 +71,11 @@ class Result:
 
 
 class Platform:
-    def __init__(self, *flags):
+    def __init__(self, *flags, data=None):
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="renga-e2e-"))
         # Dynos reach their folders through this one.
         self.home.chmod(0o711)
-        self.data = self.home / "data"
+        self.data = data or self.home / "data"
         self.user_home = self.home / "user"
         self.user_home.mkdir()
         self.flags = list(flags)

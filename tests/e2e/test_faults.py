@@ -1,8 +1,9 @@
 """Every process is killed at every kind of moment; nothing may be lost, doubled, left behind or restarted for it.
 
-`RENGA_SOAK=1` repeats the kills with other delays (see `SOAK_ROUNDS`).
+With `RENGA_SOAK_ROUNDS` above 1 the kills are repeated, at random moments (see `bin/soak`).
 """
 
+import itertools
 import os
 import random
 import re
@@ -14,7 +15,7 @@ from app_under_test import App, answers, dyno_processes, kill, read_until, settl
 from machine import Journal, differences, snapshot
 from platform_under_test import Failed, Platform, wait_for
 
-SOAK_ROUNDS = 10 if os.environ.get("RENGA_SOAK") else 1
+SOAK_ROUNDS = int(os.environ.get("RENGA_SOAK_ROUNDS", "1"))
 ROLES = ("node", "server", "router")
 
 
@@ -170,7 +171,7 @@ def test_numbered_lines_through_ten_kills():
         app.scale(web=0, ticker=2)
         app.settle(ticker=2)
         begun = time.monotonic()
-        for role in (("server", "node", "router") * 4)[: 10 * SOAK_ROUNDS]:
+        for role in itertools.islice(itertools.cycle(("server", "node", "router")), 10 * SOAK_ROUNDS):
             kill(platform, role)
             answers(platform)
         killing = time.monotonic() - begun

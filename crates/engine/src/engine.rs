@@ -2,8 +2,8 @@
 
 use std::{ops::Deref, path::PathBuf, sync::Arc};
 
-use renga_model::StackName;
-use renga_ports::{Clock, Git, Logs, RouteFeed, Runtime};
+use renga_model::{Refusal, StackName};
+use renga_ports::{Clock, Git, Logs, RouteFeed, Runtime, RuntimeError};
 use renga_store::Store;
 
 use crate::{
@@ -43,8 +43,10 @@ pub struct Settings {
     pub build_timeout: std::time::Duration,
     /// Builds that run at one time on this platform.
     pub builds_max: usize,
-    /// Layers, caches and outputs together may take this many bytes before the oldest unused go.
+    /// Layers, caches, outputs and git repositories together may take this many bytes before the oldest unused go.
     pub disk_budget_bytes: u64,
+    /// Bytes of disk that stay free: below them no build is begun, so that the ledger can always be written.
+    pub disk_floor_bytes: u64,
     /// Releases per app that are kept whole (their slugs stay, rollback to them is possible).
     pub releases_kept: usize,
 }
@@ -109,6 +111,19 @@ impl Engine {
             changes: Changes::default(),
             asked: Asked::default(),
         }))
+    }
+
+    /// Refuses what would take space while the disk is almost full. The node refuses for itself; while it is away,
+    /// what is asked for waits for it.
+    pub(crate) async fn check_room(&self) -> Result<(), Refusal> {
+        let floor = self.settings.disk_floor_bytes;
+        match self.runtime.capacity().await {
+            Ok(capacity) if capacity.disk_bytes_free < floor => {
+                Err(Refusal::disk_low(capacity.disk_bytes_free, floor))
+            }
+            Ok(_) | Err(RuntimeError::Away(_)) => Ok(()),
+            Err(failed) => Err(crate::error::runtime(failed)),
+        }
     }
 
     pub fn now(&self) -> jiff::Timestamp {

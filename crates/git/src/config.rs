@@ -17,6 +17,8 @@ pub struct Config {
     pub site_env: Vec<(String, String)>,
     /// Whether submodules may come from private and loopback addresses.
     pub submodules_from_private_addresses: bool,
+    /// Bytes of disk that stay free: below them no push is received.
+    pub disk_floor_bytes: u64,
     pub limits: Limits,
     /// Gate calls and processes run on it; a shutdown waits for it.
     pub tasks: TaskTracker,

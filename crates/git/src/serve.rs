@@ -4,14 +4,14 @@ use std::{process::Stdio, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use renga_model::{AccountId, AppId, AppName};
+use renga_model::{AccountId, AppId, AppName, Refusal};
 use renga_ports::{Git, GitError};
 use tokio::{process::Command, sync::Semaphore, time::sleep};
 
 use crate::{
     Endpoint, GitStore, Service,
     command::{GitProcess, Run},
-    error::plain,
+    error::{plain, refusal_response},
     hook::{SOCKET_VARIABLE, TOKEN_VARIABLE},
     input::{self, InputLimits},
     output::{Body, Running},
@@ -46,6 +46,7 @@ impl GitStore {
         };
         answer.unwrap_or_else(|refused| match refused {
             Refused::Plain(status, text) => plain(status, text),
+            Refused::Told(refusal) => refusal_response(&refusal),
             Refused::Failed(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 tracing::error!(error = %error, cause, app.name = %caller.name, "could not serve a git request");
@@ -60,6 +61,7 @@ impl GitStore {
         service: Service,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, Refused> {
+        self.check_room(service)?;
         self.repository_create(caller.app).await?;
         let version = protocol_version(service, headers);
         let mut command = self.service_command(service, version);
@@ -86,6 +88,7 @@ impl GitStore {
         B::Error: std::fmt::Display,
     {
         let gzip = check_headers(service, request.headers())?;
+        self.check_room(service)?;
         self.repository_create(caller.app).await?;
         let limits = *self.limits();
         let (permits, time_max, bytes_max) = match service {
@@ -135,6 +138,20 @@ impl GitStore {
         Ok(response(service, "result", Body::process(running)))
     }
 
+    /// A push must not fill the disk that the ledger is on.
+    fn check_room(&self, service: Service) -> Result<(), Refused> {
+        if service == Service::UploadPack {
+            return Ok(());
+        }
+        let disk = rustix::fs::statvfs(&self.config().root)
+            .map_err(|error| GitError::Io { operation: "statvfs", cause: error.into() })?;
+        let (free, floor) = (disk.f_bavail.saturating_mul(disk.f_frsize), self.config().disk_floor_bytes);
+        if free >= floor {
+            return Ok(());
+        }
+        Err(Refused::Told(Refusal::disk_low(free, floor)))
+    }
+
     fn service_command(&self, service: Service, version: Option<u8>) -> Command {
         let mut command = self.program().command();
         if let Some(version) = version {
@@ -147,6 +164,7 @@ impl GitStore {
 
 enum Refused {
     Plain(StatusCode, &'static str),
+    Told(Refusal),
     Failed(GitError),
 }
 

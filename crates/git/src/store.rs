@@ -36,6 +36,9 @@ pub(crate) const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 const SUBJECT_BYTES_MAX: usize = 1_000;
 const BRANCH_BYTES_MAX: usize = 200;
 const STAGING: &str = "refs/renga/staging";
+/// Objects that nothing refers to are kept so long when space is short: a push refers to its own at once, and a build
+/// that a crash cut off is taken up again sooner than that.
+const UNREACHABLE_AGE_MIN: &str = "1.day.ago";
 /// Users' `export-ignore` and `export-subst` are meant for their own tarballs, not for what is deployed.
 const ATTRIBUTES: &str = "* -export-ignore -export-subst\n";
 
@@ -146,19 +149,24 @@ impl GitStore {
         let store = self.clone();
         self.tasks().spawn(async move {
             let _one_at_a_time = store.0.collecting.lock().await;
-            let (objects, age_min) = (store.repository(app).join("objects"), store.limits().push_time_max);
-            if let Err(error) = blocking("sweep", move || remove_quarantines(&objects, age_min)).await {
-                tracing::warn!(error = %error, app.id = %app, "could not remove what lost pushes left");
-            }
-            if let Err(error) = store.staging_refs_sweep(app).await {
-                tracing::warn!(error = %error, app.id = %app, "could not remove staging refs that were left");
-            }
+            store.remove_leftovers_of(app).await;
             let mut command = store.git(app);
             command.args(["gc", "--auto", "--quiet"]);
             if let Err(error) = store.run("gc", b"").output(command).await {
                 tracing::warn!(error = %error, app.id = %app, "could not collect a repository");
             }
         });
+    }
+
+    /// Quarantines and staging refs that no push holds any more.
+    async fn remove_leftovers_of(&self, app: AppId) {
+        let (objects, age_min) = (self.repository(app).join("objects"), self.limits().push_time_max);
+        if let Err(error) = blocking("sweep", move || remove_quarantines(&objects, age_min)).await {
+            tracing::warn!(error = %error, app.id = %app, "could not remove what lost pushes left");
+        }
+        if let Err(error) = self.staging_refs_sweep(app).await {
+            tracing::warn!(error = %error, app.id = %app, "could not remove staging refs that were left");
+        }
     }
 
     // === what the other modules need ===
@@ -254,6 +262,14 @@ impl Git for GitStore {
         let mut command = self.git(app);
         command.args(["symbolic-ref", "HEAD"]).arg(format!("refs/heads/{branch}"));
         self.run("symbolic-ref", b"").output(command).await.map(drop)
+    }
+
+    async fn repository_collect(&self, app: AppId) -> Result<(), GitError> {
+        let _one_at_a_time = self.0.collecting.lock().await;
+        self.remove_leftovers_of(app).await;
+        let mut command = self.git(app);
+        command.args(["gc", "--quiet"]).arg(format!("--prune={UNREACHABLE_AGE_MIN}"));
+        self.run("gc", b"").output(command).await.map(drop)
     }
 
     async fn repository_bytes(&self, app: AppId) -> Result<u64, GitError> {

@@ -2,12 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
-use renga_ports::{LogsError, OutputStream};
+use jiff::Timestamp;
+use renga_ports::{LogsError, OutputInfo, OutputStream};
 use tokio::sync::watch;
 
 use crate::journal::{self, Item, JournalReader, Kind};
@@ -16,6 +18,8 @@ use crate::journal::{self, Item, JournalReader, Kind};
 const NAME_BYTES_MAX: usize = 80;
 /// What one look reads at most.
 const LOOK_BYTES_MAX: usize = 256 * 1024;
+/// The unit of `st_blocks`.
+const BLOCK_BYTES: u64 = 512;
 
 /// Hex digits and dashes: it becomes a directory's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -108,6 +112,33 @@ impl Follower {
         }
         Ok(())
     }
+}
+
+/// What lies in the outputs' folder. Outputs that go while we look are left out.
+pub(crate) fn list(root: &Path) -> io::Result<Vec<OutputInfo>> {
+    let mut found = Vec::new();
+    for folder in fs::read_dir(root)? {
+        let folder = folder?;
+        let name = folder.file_name();
+        if let Some(name) = name.to_str().and_then(OutputName::parse)
+            && let Ok((bytes, changed_at)) = measure(&folder.path())
+        {
+            found.push(OutputInfo { name: name.0, bytes, changed_at });
+        }
+    }
+    Ok(found)
+}
+
+/// Bytes on disk, and the time of the last write.
+fn measure(folder: &Path) -> io::Result<(u64, Timestamp)> {
+    let own = fs::metadata(folder)?;
+    let (mut bytes, mut changed) = (own.blocks() * BLOCK_BYTES, own.modified()?);
+    for file in fs::read_dir(folder)? {
+        let meta = file?.metadata()?;
+        bytes += meta.blocks() * BLOCK_BYTES;
+        changed = changed.max(meta.modified()?);
+    }
+    Ok((bytes, Timestamp::try_from(changed).map_err(io::Error::other)?))
 }
 
 /// Runs file work where it may block.

@@ -4,7 +4,7 @@ use std::{fs, io, sync::Arc, thread::JoinHandle};
 
 use async_trait::async_trait;
 use renga_model::{AppId, DynoId, LogFilter, LogLine, limits::LOG_LINE_BYTES_MAX};
-use renga_ports::{LogStream, Logs, LogsError, OutputStream};
+use renga_ports::{LogStream, Logs, LogsError, OutputInfo, OutputStream};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -155,6 +155,11 @@ impl Logs for LogStore {
     async fn output_remove(&self, name: &str) -> Result<(), LogsError> {
         let name = parse(name)?;
         self.ask(|done| Ask::OutputRemove { name, done }).await
+    }
+
+    async fn outputs(&self) -> Result<Vec<OutputInfo>, LogsError> {
+        let root = self.0.shared.config.outputs.clone();
+        output::blocking("list the outputs of", move || output::list(&root)).await
     }
 
     async fn app_remove(&self, app: AppId) -> Result<(), LogsError> {

@@ -60,6 +60,14 @@ impl Refusal {
     pub fn unavailable(say: impl Into<String>) -> Self {
         Self::new(Fault::Unavailable, say)
     }
+    /// Nothing that takes space is begun while less than `floor_bytes` of the disk are free.
+    pub fn disk_low(free_bytes: u64, floor_bytes: u64) -> Self {
+        let (free, floor) = (free_bytes >> 20, floor_bytes >> 20);
+        Self::unavailable(format!(
+            "The platform's disk is almost full: {free} MiB are free and {floor} MiB must stay free. Nothing was \
+             changed. Ask the platform's operator to make room, then try again."
+        ))
+    }
     /// `cause` goes to the operator only.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self::new(Fault::Internal, "Internal server error. The operator's log has the cause.").because(cause)

@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use renga_model::{DynoId, LayerDigest};
 use renga_ports::{
     AttachSession, Capacity, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime, RuntimeError,
@@ -176,8 +177,8 @@ impl Runtime for NodeClient {
         }
     }
 
-    async fn layer_remove(&self, digest: &LayerDigest) -> Result<(), RuntimeError> {
-        self.call(Call::LayerRemove { digest: digest.clone() }).await.and_then(done)
+    async fn layer_remove(&self, digest: &LayerDigest, packed_before: Timestamp) -> Result<(), RuntimeError> {
+        self.call(Call::LayerRemove { digest: digest.clone(), packed_before }).await.and_then(done)
     }
 
     async fn capacity(&self) -> Result<Capacity, RuntimeError> {

@@ -141,7 +141,9 @@ async fn obey(hand: &Hand, call: Call, shutdown: &CancellationToken) -> Reply {
             hand.read_file(dyno, &path, bytes_max).await.map(|content| Reply::File(Base64(content)))
         }
         Call::Layers => hand.layers().await.map(Reply::Layers),
-        Call::LayerRemove { digest } => hand.layer_remove(&digest).await.map(done),
+        Call::LayerRemove { digest, packed_before } => {
+            hand.layer_remove(&digest, packed_before).await.map(done)
+        }
         Call::Capacity => hand.capacity().await.map(Reply::Capacity),
     };
     outcome.unwrap_or_else(Reply::Failed)

@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
 use renga_model::{DynoId, LayerDigest};
 use renga_ports::{Capacity, DynoReport, DynoSpec, LayerInfo, PackedLayer, RuntimeError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -34,7 +35,7 @@ pub(crate) enum Call {
     Pack { dyno: DynoId, directory: String },
     ReadFile { dyno: DynoId, path: String, bytes_max: u64 },
     Layers,
-    LayerRemove { digest: LayerDigest },
+    LayerRemove { digest: LayerDigest, packed_before: Timestamp },
     Capacity,
 }
 

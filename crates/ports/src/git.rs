@@ -18,6 +18,8 @@ pub trait Git: Send + Sync + 'static {
     async fn commit_subject(&self, app: AppId, commit: &str) -> Result<String, GitError>;
     /// Moves a branch after its release stands; also removes the staging ref of that commit. Moving it again is fine.
     async fn branch_move(&self, app: AppId, branch: &str, commit: &str) -> Result<(), GitError>;
+    /// Packs the repository and removes what no branch needs and no push is bringing. Heavy; for when space is short.
+    async fn repository_collect(&self, app: AppId) -> Result<(), GitError>;
     /// Bytes that the repository takes on disk.
     async fn repository_bytes(&self, app: AppId) -> Result<u64, GitError>;
 }

@@ -16,7 +16,7 @@ pub use build::{
 };
 pub use clock::{Clock, SystemClock};
 pub use git::{Git, GitError, PushGate, PushRequest, RefUpdate, RefVerdict};
-pub use logs::{LogEntry, LogStream, Logs, LogsError, OutputStream};
+pub use logs::{LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
 pub use routes::{Published, RouteFeed, RouteFeedError};
 pub use runtime::{
     AttachInput, AttachOutput, AttachSession, Capacity, DynoLimits, DynoPhase, DynoReport, DynoSpec,

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use renga_model::{AppId, DynoId, LogFilter, LogLine};
 
 /// A bounded stream of entries; ends by itself unless the session tails.
@@ -44,6 +45,8 @@ pub trait Logs: Send + Sync + 'static {
     /// From the start to the finish, live; any number of readers, also long after the end.
     async fn output_read(&self, name: &str) -> Result<OutputStream, LogsError>;
     async fn output_remove(&self, name: &str) -> Result<(), LogsError>;
+    /// Every output that is kept, in no order.
+    async fn outputs(&self) -> Result<Vec<OutputInfo>, LogsError>;
 
     /// Everything of an app goes.
     async fn app_remove(&self, app: AppId) -> Result<(), LogsError>;
@@ -54,6 +57,14 @@ pub struct LogEntry {
     /// Grows within an app; `Last-Event-ID` of the event stream.
     pub id: u64,
     pub line: LogLine,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputInfo {
+    pub name: String,
+    /// What it takes on disk.
+    pub bytes: u64,
+    pub changed_at: Timestamp,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -40,9 +40,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Reads a regular file that an exited dyno left; refuses symlinks and more than `bytes_max`.
     async fn read_file(&self, dyno: DynoId, path: &str, bytes_max: u64) -> Result<Vec<u8>, RuntimeError>;
 
-    /// All layer images, and the removal of one that nothing uses (refused while mounted for a dyno).
+    /// All layer images.
     async fn layers(&self) -> Result<Vec<LayerInfo>, RuntimeError>;
-    async fn layer_remove(&self, digest: &LayerDigest) -> Result<(), RuntimeError>;
+    /// Removes an image. Refused while it is mounted for a dyno, and if it was packed, for the first time or again,
+    /// at `packed_before` or later: a build that has not named its layers yet must find them.
+    async fn layer_remove(&self, digest: &LayerDigest, packed_before: Timestamp) -> Result<(), RuntimeError>;
 
     /// What is free.
     async fn capacity(&self) -> Result<Capacity, RuntimeError>;
@@ -169,6 +171,8 @@ pub struct LayerInfo {
     pub digest: LayerDigest,
     pub bytes: u64,
     pub in_use: bool,
+    /// When it was packed last; content that comes again is packed again without a second image.
+    pub packed_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

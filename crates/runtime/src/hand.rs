@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use renga_model::{DynoId, LayerDigest};
 use renga_ports::{
     AttachSession, Capacity, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime, RuntimeError,
@@ -23,6 +24,7 @@ use crate::{
     cgroup::Cgroups,
     check,
     config::{CHANGED_TIMEOUT, Config, LAYER_SWEEP_EVERY, NETWORK_GUARD_EVERY},
+    disk::unique,
     error::{Doing, Result, tell},
     files::{disk_free, memory_available},
     follow::{Lead, follow},
@@ -190,7 +192,10 @@ impl Runtime for Hand {
         let uid_base = entry.plan.uid_base;
         let packed = self.blocking(move |inner| {
             inner.refuse_below_floor()?;
-            pack::pack(&inner.paths, &inner.paths.dyno(dyno), uid_base, &directory)
+            let image = inner.paths.temporary().join(format!("layer-{}.erofs", unique()));
+            pack::make_layer(&inner.paths.dyno(dyno), uid_base, &directory, &image)
+                .and_then(|digest| inner.layer_keep(digest, &image))
+                .inspect_err(|_| drop(fs::remove_file(&image)))
         });
         let packed = packed.await;
         drop(place);
@@ -214,9 +219,13 @@ impl Runtime for Hand {
         Ok(self.blocking(Inner::layers).await?)
     }
 
-    async fn layer_remove(&self, digest: &LayerDigest) -> std::result::Result<(), RuntimeError> {
+    async fn layer_remove(
+        &self,
+        digest: &LayerDigest,
+        packed_before: Timestamp,
+    ) -> std::result::Result<(), RuntimeError> {
         let digest = digest.clone();
-        Ok(self.blocking(move |inner| inner.layer_remove(&digest)).await?)
+        Ok(self.blocking(move |inner| inner.layer_remove(&digest, packed_before)).await?)
     }
 
     async fn capacity(&self) -> std::result::Result<Capacity, RuntimeError> {

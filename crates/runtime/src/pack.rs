@@ -15,16 +15,13 @@ use std::{
 };
 
 use renga_model::LayerDigest;
-use renga_ports::PackedLayer;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use sha2::{Digest, Sha256};
 
 use crate::{
     config::{APP_ID, LAYER_BYTES_MAX, PACK_TIMEOUT, READ_FILE_BYTES_MAX},
-    disk::unique,
     error::{Doing, HandError, Result},
-    files::sync_parent,
-    paths::{DynoPaths, Paths},
+    paths::DynoPaths,
     program,
     sys::credentials::become_user,
     upper::inner_path,
@@ -36,14 +33,16 @@ const SUPERBLOCK_AT: u64 = 1024;
 const SUPERBLOCK_MAGIC: [u8; 4] = 0xE0F5_E1E2_u32.to_le_bytes();
 const HASH_CHUNK_BYTES: usize = 256 * 1024;
 
-pub(crate) fn pack(paths: &Paths, dyno: &DynoPaths, uid_base: u32, directory: &str) -> Result<PackedLayer> {
+/// Makes the image at `image`; what a failure leaves there is the caller's to remove.
+pub(crate) fn make_layer(
+    dyno: &DynoPaths,
+    uid_base: u32,
+    directory: &str,
+    image: &Path,
+) -> Result<LayerDigest> {
     let source = resolve(dyno, directory, OFlags::PATH | OFlags::DIRECTORY)?;
-    let image = paths.temporary().join(format!("layer-{}.erofs", unique()));
-    let packed = make_image(&source, &image, uid_base, directory).and_then(|()| keep(paths, &image));
-    if packed.is_err() {
-        fs::remove_file(&image).ok();
-    }
-    packed
+    make_image(&source, image, uid_base, directory)?;
+    take_over(image)
 }
 
 fn make_image(source: &OwnedFd, image: &Path, uid_base: u32, name: &str) -> Result<()> {
@@ -69,8 +68,8 @@ fn make_image(source: &OwnedFd, image: &Path, uid_base: u32, name: &str) -> Resu
     }
 }
 
-/// Takes the image from the packer's user, and gives it the name of its content.
-fn keep(paths: &Paths, image: &Path) -> Result<PackedLayer> {
+/// Takes the image from the packer's user, and answers the name of its content.
+fn take_over(image: &Path) -> Result<LayerDigest> {
     let file = File::options().read(true).open(image).doing("open", image.display())?;
     let own = || -> io::Result<()> {
         chown(image, Some(0), Some(0))?;
@@ -83,16 +82,7 @@ fn keep(paths: &Paths, image: &Path) -> Result<PackedLayer> {
         file.sync_all()
     };
     own().doing("take over", image.display())?;
-    let digest = hash(&file).doing("read", image.display())?;
-    let target = paths.layer(&digest);
-    let bytes = file.metadata().doing("look at", image.display())?.len();
-    if target.exists() {
-        fs::remove_file(image).doing("remove", image.display())?;
-    } else {
-        fs::rename(image, &target).doing("place layer", target.display())?;
-        sync_parent(&target).doing("sync the folder of", target.display())?;
-    }
-    Ok(PackedLayer { digest, bytes })
+    hash(&file).doing("read", image.display())
 }
 
 fn hash(file: &File) -> io::Result<LayerDigest> {

@@ -49,6 +49,9 @@ impl Git for SimGit {
         branches.insert((app, branch.to_owned()), commit.to_owned());
         Ok(())
     }
+    async fn repository_collect(&self, _: AppId) -> Result<(), GitError> {
+        Ok(())
+    }
     async fn repository_bytes(&self, _: AppId) -> Result<u64, GitError> {
         Ok(0)
     }

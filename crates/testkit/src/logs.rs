@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use renga_model::{AppId, DynoId, LogFilter, LogLine};
-use renga_ports::{LogEntry, LogStream, Logs, LogsError, OutputStream};
+use renga_ports::{LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
 use tokio::sync::watch;
 
 #[derive(Debug, Default)]
@@ -121,6 +122,15 @@ impl Logs for SimLogs {
     async fn output_remove(&self, name: &str) -> Result<(), LogsError> {
         self.outputs.lock().expect("nothing panics while it holds this lock").remove(name);
         Ok(())
+    }
+    async fn outputs(&self) -> Result<Vec<OutputInfo>, LogsError> {
+        let outputs = self.outputs.lock().expect("nothing panics while it holds this lock");
+        let info = |(name, output): (&String, &watch::Sender<Output>)| OutputInfo {
+            name: name.clone(),
+            bytes: output.borrow().text.len() as u64,
+            changed_at: Timestamp::UNIX_EPOCH,
+        };
+        Ok(outputs.iter().map(info).collect())
     }
     async fn app_remove(&self, app: AppId) -> Result<(), LogsError> {
         self.apps.lock().expect("nothing panics while it holds this lock").remove(&app);

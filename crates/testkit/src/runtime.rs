@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use renga_model::{DynoId, Exit, ExitReason, LayerDigest};
 use renga_ports::{
     AttachInput, AttachOutput, AttachSession, Capacity, DynoPhase, DynoReport, DynoSpec, LayerInfo,
@@ -138,7 +139,7 @@ impl Runtime for SimRuntime {
     async fn layers(&self) -> Result<Vec<LayerInfo>, RuntimeError> {
         Ok(Vec::new())
     }
-    async fn layer_remove(&self, _: &LayerDigest) -> Result<(), RuntimeError> {
+    async fn layer_remove(&self, _: &LayerDigest, _: Timestamp) -> Result<(), RuntimeError> {
         Ok(())
     }
     async fn capacity(&self) -> Result<Capacity, RuntimeError> {

@@ -270,6 +270,7 @@ fn settings(url: &str, address: SocketAddr, rendezvous: u16, folder: &std::path:
         build_timeout: renga_model::limits::BUILD_TIMEOUT,
         builds_max: 1,
         disk_budget_bytes: 1 << 30,
+        disk_floor_bytes: 0,
         releases_kept: 10,
     }
 }

@@ -13,6 +13,8 @@
 mod finish;
 mod prepare;
 
+pub(super) use prepare::source_file;
+
 use std::time::Duration;
 
 use renga_model::{App, Build, BuildId, BuildStatus, Dyno, DynoState, Refusal, Release, ReleaseStatus};

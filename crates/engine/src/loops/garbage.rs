@@ -1,10 +1,23 @@
-//! Collection: layers that no row needs go; over the byte budget, the slugs of the oldest releases go too, never one
-//! of the releases that are kept whole.
+//! Collection: what no row needs goes at once; over the byte budget, what is needed least goes too.
+//!
+//! ```text
+//! look ──layers, outputs and files without a row──> gone
+//!   │
+//!   └─ within the budget? ──yes──> rest
+//!            └─no──> git's unreachable objects ──> outputs of old builds ──> slugs of old releases ──> look again
+//! ```
+//!
+//! Never touched: what the current release and the newest releases of an app need (`[disk] releases_kept`), and what a
+//! build that runs may be about to name.
 
-use std::{collections::BTreeSet, time::Duration};
+mod files;
+mod layers;
+mod outputs;
+mod repositories;
 
-use renga_model::{LayerDigest, Refusal};
-use renga_ports::RuntimeError;
+use std::time::Duration;
+
+use renga_model::Refusal;
 
 use crate::{
     Engine,
@@ -16,13 +29,17 @@ use crate::{
 /// Releases expired in one pass before the sizes are looked at again.
 const EXPIRE_AT_ONCE: usize = 16;
 
+/// When layers that were too young have aged.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
 pub(crate) struct Garbage {
     engine: Engine,
+    repositories: repositories::Collected,
 }
 
 impl Garbage {
     pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine }
+        Self { engine, repositories: repositories::Collected::default() }
     }
 }
 
@@ -41,39 +58,36 @@ impl Loop for Garbage {
     }
     async fn pass(&self, (): ()) -> Result<Next, Refusal> {
         let engine = &self.engine;
-        // A build packs layers before the row that names them: while one runs, nothing is judged.
-        let building = engine.store.read(|read| read.build_list_unfinished().map_err(error::store)).await?;
-        if !building.is_empty() {
-            return Ok(Next::Rest);
+        files::sweep(engine).await?;
+        let layers = layers::sweep(engine).await?;
+        let outputs = outputs::sweep(engine).await?;
+        let repositories = repositories::measure(engine).await?;
+        let rest = if layers.any_young { Next::Again(LOOK_AGAIN) } else { Next::Rest };
+        let held = layers.bytes + outputs.bytes + repositories.bytes;
+        let over = held.saturating_sub(engine.settings.disk_budget_bytes);
+        if over == 0 {
+            return Ok(rest);
         }
-        let kept = sweep(engine).await?;
-        if kept <= engine.settings.disk_budget_bytes {
-            return Ok(Next::Rest);
+        let relieved = self.repositories.collect(engine, &repositories).await?
+            || outputs::remove_oldest(engine, outputs, over).await?
+            || expire(engine).await?;
+        if relieved {
+            return Ok(Next::Again(Duration::ZERO));
         }
-        let (keep, now) = (engine.settings.releases_kept, engine.now());
-        let expired = engine
-            .store
-            .write(move |tx| tx.release_expire_oldest(keep, EXPIRE_AT_ONCE, now).map_err(Refusal::from));
-        Ok(if expired.await? > 0 { Next::Again(Duration::ZERO) } else { Next::Rest })
+        let (held, budget) = (held >> 20, engine.settings.disk_budget_bytes >> 20);
+        tracing::warn!(
+            disk.held_mib = held,
+            disk.budget_mib = budget,
+            "what the kept releases need takes {held} MiB; the budget is {budget} MiB"
+        );
+        Ok(rest)
     }
 }
 
-/// Removes what nothing names, and returns the bytes that stay.
-async fn sweep(engine: &Engine) -> Result<u64, Refusal> {
-    let layers = engine.runtime.layers().await.map_err(error::runtime)?;
-    let named: BTreeSet<LayerDigest> =
-        engine.store.read(|read| read.layers_in_use().map_err(error::store)).await?;
-    let (kept, loose): (Vec<_>, Vec<_>) =
-        layers.into_iter().partition(|l| l.in_use || named.contains(&l.digest));
-    for layer in loose {
-        match engine.runtime.layer_remove(&layer.digest).await {
-            Ok(()) => {
-                tracing::info!(layer.digest = %layer.digest, layer.bytes = layer.bytes, "removed an unused layer")
-            }
-            // Mounted again since we looked.
-            Err(RuntimeError::Refused(_) | RuntimeError::NotFound(_)) => {}
-            Err(failed) => return Err(error::runtime(failed)),
-        }
-    }
-    Ok(kept.iter().map(|layer| layer.bytes).sum())
+async fn expire(engine: &Engine) -> Result<bool, Refusal> {
+    let (keep, now) = (engine.settings.releases_kept, engine.now());
+    let expired = engine
+        .store
+        .write(move |tx| tx.release_expire_oldest(keep, EXPIRE_AT_ONCE, now).map_err(error::store));
+    Ok(expired.await? > 0)
 }

@@ -22,6 +22,7 @@ pub async fn create(
     buildpacks: Vec<String>,
 ) -> Result<Build, Refusal> {
     check_source(&source)?;
+    engine.check_room().await?;
     let chosen = buildpacks.iter().map(|text| buildpacks::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let now = engine.now();
     let insert = engine.store.write(move |tx| -> Result<(Build, Account), Refusal> {

@@ -62,6 +62,11 @@ impl Engine {
             let target = find(tx, app, &identity)?;
             if !eligible(tx, &target, &settings.stacks)? {
                 let version = target.version;
+                if target.status == ReleaseStatus::Expired {
+                    return Err(Refusal::invalid(format!(
+                        "Cannot roll back to v{version}: its slug was removed to free disk space. Push that commit again instead."
+                    )));
+                }
                 return Err(Refusal::invalid(format!(
                     "Cannot roll back to v{version}: it is not eligible for rollback."
                 )));
@@ -90,6 +95,11 @@ impl Engine {
         seen.map_err(|_| Refusal::not_found("slug"))?;
         let (app, user, now, settings) = (app.id, actor.id, self.now(), self.settings.clone());
         let create = self.store.write(move |tx| -> Result<Release, Refusal> {
+            if tx.slug_fetch(slug)?.layers.is_empty() {
+                return Err(Refusal::invalid(
+                    "That slug was removed to free disk space. Push its commit again.",
+                ));
+            }
             let latest = tx.release_latest(app)?;
             let (config, attachments) = latest.map(|r| (r.config, r.attachments)).unwrap_or_default();
             let name = row.commit.clone().unwrap_or_else(|| row.id.to_string());

@@ -19,6 +19,7 @@ impl Engine {
     /// The URL, to be put to and got from. Uploads that are past their time go on this occasion.
     pub async fn source_create(&self) -> Result<String, Refusal> {
         self.sources_clear().await?;
+        self.check_room().await?;
         let mut bytes = [0_u8; 32];
         rand::rng().fill_bytes(&mut bytes);
         let secret = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -42,7 +43,8 @@ impl Engine {
         Ok(file(&self.settings, found.id))
     }
 
-    async fn sources_clear(&self) -> Result<(), Refusal> {
+    /// Uploads that are past their time.
+    pub(crate) async fn sources_clear(&self) -> Result<(), Refusal> {
         let before = self.now() - LIFE;
         let old = self.store.read(move |read| read.source_list_older(before).map_err(Refusal::from)).await?;
         for source in old.into_iter().take(CLEAR_AT_ONCE) {

@@ -5,5 +5,6 @@
 mod delays;
 mod faults;
 mod formation;
+mod garbage;
 mod plane;
 mod story;

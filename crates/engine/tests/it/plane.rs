@@ -29,6 +29,8 @@ const LAPSE: Duration = Duration::from_millis(25);
 pub(crate) struct Bench {
     pub(crate) world: World,
     pub(crate) account: Account,
+    /// What a test sets otherwise than the rest.
+    pub(crate) tune: fn(&mut Settings),
     /// Of the plane that runs, or ran last. A plane never shares its ledger's threads with the one before it.
     store: Mutex<Option<Store>>,
     folder: tempfile::TempDir,
@@ -58,7 +60,14 @@ impl Bench {
         let store = Store::open(&folder.path().join("ledger.db"), key()).unwrap();
         let row = account.clone();
         store.write(move |tx| tx.account_insert(&row, None).map_err(Refusal::from)).await.unwrap();
-        Self { world: World::default(), account, store: Mutex::new(Some(store)), folder, _lapse: moves }
+        Self {
+            world: World::default(),
+            account,
+            tune: |_| {},
+            store: Mutex::new(Some(store)),
+            folder,
+            _lapse: moves,
+        }
     }
 
     /// The plane before must have been killed.
@@ -91,7 +100,9 @@ impl Bench {
         *self.slot() = None;
         let store = reopen(&self.folder.path().join("ledger.db"), faults).await;
         *self.slot() = Some(store.clone());
-        Engine::new(store, hands, self.settings())
+        let mut settings = self.settings();
+        (self.tune)(&mut settings);
+        Engine::new(store, hands, settings)
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Store>> {
@@ -131,6 +142,7 @@ impl Bench {
             build_timeout: renga_model::limits::BUILD_TIMEOUT,
             builds_max: 2,
             disk_budget_bytes: 1 << 40,
+            disk_floor_bytes: 1 << 30,
             releases_kept: 10,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use renga_ports::RefVerdict;
+use renga_ports::{Git, RefVerdict};
 
 use crate::world::{Client, World, accepted, kill, processes, stderr, until};
 
@@ -204,6 +204,48 @@ async fn accepted_after_rebind(world: &World, client: &Client) {
 
 async fn nothing_runs(needle: &Path) {
     until("all processes have ended", || async { processes(needle).is_empty() }).await;
+}
+
+#[tokio::test]
+async fn below_the_floor_nothing_is_received_and_fetches_go_on() {
+    let world = World::with(|config| config.disk_floor_bytes = u64::MAX).await;
+    let client = world.client("client").await;
+    let output = client.git(&["push", "heroku", "main"]).await;
+    assert!(!output.status.success() && world.no_call());
+    let said = stderr(&output);
+    assert!(said.contains("remote: !     The platform's disk is almost full"), "{said}");
+    client.ok(&["fetch", "-q", "heroku"]).await;
+}
+
+#[tokio::test]
+async fn what_nothing_reaches_goes_when_it_is_old() {
+    let world = World::new().await;
+    let client = world.client("client").await;
+    accepted(&world, client.git(&["push", "heroku", "main"])).await;
+    let lost = client.commit("big", "x", "Lost").await;
+    accepted(&world, client.git(&["push", "heroku", "main"])).await;
+    client.ok(&["reset", "-q", "--hard", "main~1"]).await;
+    let kept = client.commit("other", "y", "Kept").await;
+    accepted(&world, client.git(&["push", "--force", "heroku", "main"])).await;
+
+    let has = async |object: &str| {
+        let repository = world.repository().to_str().unwrap().to_owned();
+        client.git(&["--git-dir", &repository, "cat-file", "-e", object]).await.status.success()
+    };
+    world.store.repository_collect(world.app).await.unwrap();
+    assert!(has(&lost).await, "it is young");
+    age(&world.repository().join("objects"));
+    world.store.repository_collect(world.app).await.unwrap();
+    assert!(has(&kept).await && !has(&lost).await);
+}
+
+/// Two days are over for every file.
+fn age(folder: &Path) {
+    let past = std::process::Command::new("find")
+        .arg(folder)
+        .args(["-type", "f", "-exec", "touch", "-d", "2 days ago", "{}", "+"])
+        .status();
+    assert!(past.unwrap().success());
 }
 
 #[tokio::test]

@@ -74,6 +74,7 @@ impl World {
             hook_socket: directory.path().join("hook.sock"),
             site_env: Vec::new(),
             submodules_from_private_addresses: false,
+            disk_floor_bytes: 0,
             limits: Limits::default(),
             tasks: TaskTracker::new(),
         };

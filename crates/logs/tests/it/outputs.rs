@@ -43,7 +43,10 @@ async fn every_reader_sees_all_of_it_live() {
     drop(store);
     let store = world.open();
     assert_eq!(read(&store, &name).await, all);
+    let listed = store.outputs().await.unwrap();
+    assert!(listed.len() == 1 && listed[0].name == name && listed[0].bytes > 0, "{listed:?}");
     store.output_remove(&name).await.unwrap();
+    assert_eq!(store.outputs().await.unwrap(), []);
     store.output_remove(&name).await.unwrap();
     assert!(matches!(store.output_read(&name).await, Err(LogsError::NoSuchOutput(_))));
 }

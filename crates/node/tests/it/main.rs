@@ -18,6 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use renga_model::{AppId, DynoId, DynoKind, Exit, ExitReason, Secret};
 use renga_node::NodeClient;
 use renga_ports::{
@@ -194,7 +195,7 @@ async fn real_a_killed_node_loses_nothing() {
     assert_eq!(site.client.read_file(ids[1], "/app/out/f", 100).await.unwrap(), b"left\n");
     let layer = site.client.pack(ids[1], "/app/out").await.unwrap();
     assert_eq!(site.client.layers().await.unwrap()[0].digest, layer.digest);
-    site.client.layer_remove(&layer.digest).await.unwrap();
+    site.client.layer_remove(&layer.digest, Timestamp::MAX).await.unwrap();
     assert!(site.client.capacity().await.unwrap().disk_bytes_free > 0);
 
     drop(session);

@@ -1,5 +1,6 @@
 //! Layers made of what dynos leave.
 
+use jiff::Timestamp;
 use renga_ports::{DynoSpec, PackedLayer, Runtime, RuntimeError};
 
 use crate::site::{Site, bash, sha256};
@@ -40,10 +41,12 @@ async fn real_packing_is_reproducible_and_runs_again() {
     let expected = "app:app 755 2 d\napp:app 644 2 d/a\napp:app 755 1 d/b\napp:app 644 2 hard\nd/a\n/etc/shadow\n2000\n0\n";
     assert_eq!(output, expected);
 
-    assert!(matches!(site.hand.layer_remove(&first.digest).await, Err(RuntimeError::Refused(_))));
+    let remove = async |before| site.hand.layer_remove(&first.digest, before).await;
+    assert!(matches!(remove(Timestamp::MAX).await, Err(RuntimeError::Refused(_))), "it is mounted");
     site.hand.forget(id).await.unwrap();
-    site.hand.layer_remove(&first.digest).await.unwrap();
-    site.hand.layer_remove(&first.digest).await.unwrap();
+    assert!(matches!(remove(layers[0].packed_at).await, Err(RuntimeError::Refused(_))), "it is too young");
+    remove(Timestamp::MAX).await.unwrap();
+    remove(Timestamp::MAX).await.unwrap();
     assert_eq!(site.hand.layers().await.unwrap(), []);
 }
 

@@ -167,6 +167,7 @@ fn settings(
         build_timeout: config.build_timeout,
         builds_max: config.builds_max,
         disk_budget_bytes: config.disk_budget_bytes,
+        disk_floor_bytes: config.disk_floor_bytes,
         releases_kept: config.releases_kept,
     }
 }
@@ -194,6 +195,7 @@ fn git_store(config: &Config, layout: &Layout, tasks: &TaskTracker) -> Result<Gi
         hook_socket: layout.hook_socket(),
         site_env: site_env.collect(),
         submodules_from_private_addresses: false,
+        disk_floor_bytes: config.disk_floor_bytes,
         limits: renga_git::Limits::default(),
         tasks: tasks.clone(),
     };

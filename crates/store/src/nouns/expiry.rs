@@ -1,13 +1,38 @@
-//! Expiry: over the byte budget the slugs of old releases lose their layers. The release stays in the ledger, marked.
+//! Expiry: over the byte budget the slugs of old releases lose their layers, and old outputs go. The release stays in
+//! the ledger, marked.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use renga_model::ReleaseId;
+use renga_model::{BuildId, ReleaseId};
 use rusqlite::params;
 
 use crate::{
-    StoreError, Tx,
+    Read, StoreError, Tx,
     row::{bytes, micros},
 };
+
+impl Read<'_> {
+    /// Names of the outputs that stay whatever the budget says: of each app's newest `keep` builds and releases, its
+    /// current release, and what is not over yet. An output is called after its build or release.
+    pub fn outputs_kept(&self, keep: usize) -> Result<BTreeSet<String>, StoreError> {
+        let sql = "SELECT id FROM (
+                SELECT id, status, row_number() OVER (PARTITION BY app ORDER BY created_at DESC, id DESC) AS age
+                FROM build) WHERE age <= ?1 OR status IN ('pending', 'building')
+            UNION SELECT id FROM (
+                SELECT id, status, current, row_number() OVER (PARTITION BY app ORDER BY version DESC) AS age
+                FROM release) WHERE age <= ?1 OR current = 1 OR status = 'pending'";
+        let ids = self.all("list the outputs to keep", sql, params![keep], |c| c.id::<BuildId>("id"))?;
+        Ok(ids.into_iter().map(|id| id.to_string()).collect())
+    }
+
+    /// Whether a build or a release of that id is in the ledger.
+    pub fn output_has_owner(&self, name: &str) -> Result<bool, StoreError> {
+        let Ok(id) = name.parse::<BuildId>() else { return Ok(false) };
+        let sql = "SELECT id FROM build WHERE id = ?1 UNION ALL SELECT id FROM release WHERE id = ?1 LIMIT 1";
+        Ok(self.first("look for an output's owner", sql, [bytes(id)], |c| c.id::<BuildId>("id"))?.is_some())
+    }
+}
 
 impl Tx<'_> {
     /// Expires up to `limit` succeeded or failed releases, the oldest first, that are not current, not among the

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use renga_model::{Fault, Refusal, Release, ReleaseStatus};
+use renga_model::{AppId, Build, BuildStatus, Fault, Refusal, Release, ReleaseStatus};
 use renga_store::StoreError;
 
-use crate::fixture::{Ledger, at, layer, release, slug};
+use crate::fixture::{Ledger, at, build, layer, release, slug};
 
 /// Releases v1.. of one app; each digit names the slug (and its only layer) that the release runs.
 async fn releases(ledger: &Ledger, app: renga_model::App, slugs: &'static str, current: u64) {
@@ -80,6 +80,39 @@ async fn a_shared_slug_keeps_its_layers_until_the_last_release_expires() {
     assert!(shown(&ledger, id).await.ends_with(" ab"), "one of the two still stands");
     assert_eq!(expire(&ledger, 1, 1).await, 1);
     assert_eq!(shown(&ledger, id).await, "v1- v2- v3* b");
+}
+
+#[tokio::test]
+async fn outputs_of_the_newest_and_of_what_runs_are_kept() {
+    let (ledger, app) = Ledger::with_app().await;
+    let builds: Vec<_> = [(1, BuildStatus::Failed), (2, BuildStatus::Succeeded), (3, BuildStatus::Building)]
+        .map(|(second, status)| Build { status, created_at: at(second), ..build(&app) })
+        .into();
+    let releases: Vec<_> =
+        (1..=3).map(|version| Release { current: version == 1, ..release(&app, version) }).collect();
+    let (inserted, released) = (builds.clone(), releases.clone());
+    let insert = ledger.store.write(move |tx| {
+        inserted.iter().try_for_each(|build| tx.build_insert(build))?;
+        released.iter().try_for_each(|release| tx.release_insert(release))
+    });
+    insert.await.unwrap();
+    let names = |builds: &[Build], releases: &[Release]| -> BTreeSet<String> {
+        let builds = builds.iter().map(|build| build.id.to_string());
+        builds.chain(releases.iter().map(|release| release.id.to_string())).collect()
+    };
+    let kept = async |keep| ledger.store.read(move |read| read.outputs_kept(keep)).await.unwrap();
+    // The current release is the oldest one.
+    let (newest, current) = (&releases[2..], &releases[..1]);
+    assert_eq!(kept(1).await, names(&builds[2..], newest).union(&names(&[], current)).cloned().collect());
+    assert_eq!(kept(2).await, names(&builds[1..], &releases));
+
+    let (build, release) = (builds[0].id.to_string(), releases[0].id.to_string());
+    let stranger = AppId::random().to_string();
+    let owned = ledger.store.read(move |read| {
+        [build, release, stranger, "../x".into()].iter().map(|name| read.output_has_owner(name)).collect()
+    });
+    let owned: Result<Vec<bool>, StoreError> = owned.await;
+    assert_eq!(owned.unwrap(), [true, true, false, false]);
 }
 
 #[test]

@@ -54,6 +54,9 @@ impl Git for WorldGit {
         };
         call!(self.faults, away(), move_it())
     }
+    async fn repository_collect(&self, _app: AppId) -> Result<(), GitError> {
+        call!(self.faults, away(), Ok::<_, GitError>(()))
+    }
     async fn repository_bytes(&self, _app: AppId) -> Result<u64, GitError> {
         Ok(1024)
     }

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use renga_model::{AppId, DynoId, LogFilter, LogLine};
-use renga_ports::{LogEntry, LogStream, Logs, LogsError, OutputStream};
+use renga_ports::{Clock, LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
 
-use super::World;
+use super::{World, state::Output};
 
 #[derive(Debug)]
 pub struct WorldLogs {
@@ -46,8 +46,10 @@ impl Logs for WorldLogs {
         Ok(stream::iter(kept.collect::<Vec<_>>()).boxed())
     }
     async fn output_append(&self, name: &str, step: u64, text: &str) -> Result<(), LogsError> {
+        let now = self.world.clock().now();
         let mut state = self.world.state();
         let output = state.outputs.entry(name.to_owned()).or_default();
+        output.changed_at = now;
         if output.last_step.is_none_or(|last| step > last) {
             output.last_step = Some(step);
             output.text += text;
@@ -66,6 +68,14 @@ impl Logs for WorldLogs {
     async fn output_remove(&self, name: &str) -> Result<(), LogsError> {
         self.world.state().outputs.remove(name);
         Ok(())
+    }
+    async fn outputs(&self) -> Result<Vec<OutputInfo>, LogsError> {
+        let info = |(name, output): (&String, &Output)| OutputInfo {
+            name: name.clone(),
+            bytes: output.text.len() as u64,
+            changed_at: output.changed_at,
+        };
+        Ok(self.world.state().outputs.iter().map(info).collect())
     }
     async fn app_remove(&self, app: AppId) -> Result<(), LogsError> {
         self.world.state().lines.retain(|(of, _)| *of != app);

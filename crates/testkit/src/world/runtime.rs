@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use renga_model::{DynoId, DynoKind, Exit, ExitReason, LayerDigest};
 use renga_ports::{
     AttachSession, Capacity, Clock, DynoPhase, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime,
@@ -91,7 +92,7 @@ impl WorldRuntime {
         let seed =
             directory.bytes().fold(dyno.uuid().as_u128(), |sum, byte| sum.rotate_left(5) ^ u128::from(byte));
         let digest: LayerDigest = format!("{seed:032x}{seed:032x}").parse().expect("64 hex digits");
-        state.layers.insert(digest.clone());
+        state.layers.insert(digest.clone(), self.world.clock().now());
         Ok(PackedLayer { digest, bytes: LAYER_BYTES })
     }
 }
@@ -152,19 +153,23 @@ impl Runtime for WorldRuntime {
         let state = self.world.state();
         state.node.answers()?;
         let used = |digest: &LayerDigest| state.dynos.values().any(|dyno| dyno.spec.layers.contains(digest));
-        let info = |digest: &LayerDigest| LayerInfo {
+        let info = |(digest, packed_at): (&LayerDigest, &Timestamp)| LayerInfo {
             digest: digest.clone(),
             bytes: LAYER_BYTES,
             in_use: used(digest),
+            packed_at: *packed_at,
         };
         Ok(state.layers.iter().map(info).collect())
     }
-    async fn layer_remove(&self, digest: &LayerDigest) -> Result<(), RuntimeError> {
+    async fn layer_remove(&self, digest: &LayerDigest, packed_before: Timestamp) -> Result<(), RuntimeError> {
         let remove = || {
             let mut state = self.world.state();
             state.node.answers()?;
             if state.dynos.values().any(|dyno| dyno.spec.layers.contains(digest)) {
                 return Err(RuntimeError::Refused(format!("layer {digest} is in use")));
+            }
+            if state.layers.get(digest).is_some_and(|packed_at| *packed_at >= packed_before) {
+                return Err(RuntimeError::Refused(format!("layer {digest} is too young")));
             }
             state.layers.remove(digest);
             Ok(())

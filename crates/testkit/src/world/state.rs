@@ -33,7 +33,7 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) dynos: BTreeMap<DynoId, SimDyno>,
-    pub(crate) layers: BTreeSet<LayerDigest>,
+    pub(crate) layers: BTreeMap<LayerDigest, Timestamp>,
     pub(crate) repositories: BTreeMap<AppId, BTreeMap<String, String>>,
     pub(crate) lines: Vec<(AppId, LogLine)>,
     pub(crate) outputs: BTreeMap<String, Output>,
@@ -60,6 +60,7 @@ pub(crate) struct Output {
     pub(crate) last_step: Option<u64>,
     pub(crate) followed: BTreeSet<DynoId>,
     pub(crate) finished: bool,
+    pub(crate) changed_at: Timestamp,
 }
 
 /// What build dynos of this world do.
@@ -239,7 +240,7 @@ impl World {
         self.state().dynos.len()
     }
     pub fn layers(&self) -> BTreeSet<LayerDigest> {
-        self.state().layers.clone()
+        self.state().layers.keys().cloned().collect()
     }
     pub fn table(&self) -> RouteTable {
         self.state().table.clone()

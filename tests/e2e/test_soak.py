@@ -1,0 +1,108 @@
+"""Long repetitions, for `bin/soak`: what grows, leaks or goes wrong one time in a hundred shows here.
+
+`RENGA_SOAK_ROUNDS` is how often (default 10). Each prints `figure: ...` lines, which `bin/soak` gathers in its table.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+
+from app_under_test import App, settled_differences
+from machine import snapshot
+from platform_under_test import Failed, Platform
+
+ROUNDS = int(os.environ.get("RENGA_SOAK_ROUNDS", "10"))
+MIB = 1024**2
+# Deploys before the first look: caches, pools and buffers have their size by then.
+WARM_DEPLOYS = 5
+# What a role may have grown between the first look and the last.
+GROWTH_MAX = 16 * MIB
+STARTS_AT_ONCE = 8
+RUNS_AT_ONCE = 4
+RELEASES_KEPT = 3
+
+
+def figure(text):
+    print(f"figure: {text}", flush=True)
+
+
+def soak_deploys():
+    """Deploy after deploy over a byte budget of nothing: memory, descriptors and disk stay what they were."""
+    with Platform() as platform:
+        config = platform.home / "renga.toml"
+        config.write_text(f"[disk]\nbudget_mib = 0\nreleases_kept = {RELEASES_KEPT}\n")
+        platform.flags = ["--config", config]
+        platform.stop()
+        platform.start()
+        app = App(platform, "deploys")
+        looks = []
+        for count in (WARM_DEPLOYS, ROUNDS):
+            for _ in range(count):
+                app.deploy()
+            app.settle(web=1)
+            looks.append((holdings(platform), snapshot(platform)))
+        (before, first), (after, last) = looks
+        for role, (pss, descriptors) in after.items():
+            old_pss, old_descriptors = before[role]
+            figure(f"{ROUNDS} deploys: {role} {old_pss / MIB:.1f} -> {pss / MIB:.1f} MB, {old_descriptors} -> {descriptors} descriptors")
+            if pss > old_pss + GROWTH_MAX or descriptors > old_descriptors + 8:
+                raise Failed(f"{role} grew from {before[role]} to {after[role]}")
+        for kind in ("mounts", "links", "loop devices", "cgroups", "dynos", "layers", "images"):
+            if len(last[kind]) > len(first[kind]) + RELEASES_KEPT:
+                raise Failed(f"{kind}: {len(first[kind])} became {len(last[kind])}\n{last[kind]}")
+        figure(f"{ROUNDS} deploys: {len(last['layers'])} layers, {len(last['outputs'])} outputs on disk")
+        app.ledger.check()
+
+
+def holdings(platform):
+    """Role to (proportional memory in bytes, open descriptors)."""
+    found = {}
+    for role, pid in platform.role_pids().items():
+        rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        pss = next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
+        found[role] = (pss, len(os.listdir(f"/proc/{pid}/fd")))
+    return found
+
+
+def soak_starts():
+    """Many dynos at once, up and down again: none hangs, and nothing of them stays."""
+    with Platform() as platform:
+        app = App(platform, "starts")
+        app.deploy()
+        app.scale(web=STARTS_AT_ONCE)
+        app.settle(web=STARTS_AT_ONCE)
+        app.scale(web=0)
+        app.settle()
+        baseline = snapshot(platform)
+        for _ in range(ROUNDS):
+            app.scale(web=STARTS_AT_ONCE)
+            app.settle(web=STARTS_AT_ONCE)
+            app.scale(web=0)
+            app.settle()
+        left = settled_differences(platform, baseline)
+        assert not left, "\n".join(left)
+        figure(f"{ROUNDS * STARTS_AT_ONCE} starts, {STARTS_AT_ONCE} at once: nothing left behind")
+
+
+def soak_runs():
+    """One-off dynos side by side: each gets its own input back and its own exit code."""
+    with Platform() as platform:
+        app = App(platform, "runs")
+        app.deploy()
+        app.settle(web=1)
+        baseline = snapshot(platform)
+        with concurrent.futures.ThreadPoolExecutor(RUNS_AT_ONCE) as pool:
+            list(pool.map(lambda n: one_run(platform, app, n), range(ROUNDS * RUNS_AT_ONCE)))
+        left = settled_differences(platform, baseline)
+        assert not left, "\n".join(left)
+        figure(f"{ROUNDS * RUNS_AT_ONCE} runs, {RUNS_AT_ONCE} at once: every output and exit code right")
+
+
+def one_run(platform, app, number):
+    code, lines = number % 50, 2_000
+    script = f"cat; seq {lines}; (exit {code})"
+    done = platform.heroku("run", "--exit-code", "--no-tty", "-a", app.name, "--", script, stdin=f"input of {number}\n")
+    done.ends(code)
+    wanted = [f"input of {number}", *map(str, range(1, lines + 1))]
+    if done.out.split("\n")[: len(wanted)] != wanted:
+        raise Failed(f"run {number}: {done.out[:200]!r} ... {done.out[-200:]!r}")
