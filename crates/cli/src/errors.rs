@@ -57,6 +57,16 @@ pub(crate) enum Failure {
         #[source]
         cause: io::Error,
     },
+    #[error("the token for the platform at {url} is not known")]
+    TokenNeeded { url: String },
+    #[error("could not use the token in {}", file.display())]
+    TokenFile {
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{variable} names no proxy that https requests could be handed on to")]
+    SiteProxy { variable: &'static str },
     #[error("you are not signed in to the platform at {api}")]
     NoToken { api: String },
     #[error("could not reach the platform at {api}")]
@@ -180,6 +190,14 @@ impl Failure {
             ),
             Self::UnknownCa { found, expected: Some(expected), .. } => {
                 format!("Expected {expected}\nFound    {found}\nSomebody may be listening in: nothing was sent.")
+            }
+            Self::TokenNeeded { url } => format!(
+                "Sign in through the forwarder first:\n  renga connect {url} --fingerprint SHA256 -- renga login\nor name a \
+                 file that holds the token: --token-file FILE.\nWithout one the official command line would send the token \
+                 that it keeps for Heroku itself."
+            ),
+            Self::SiteProxy { .. } => {
+                "It must be http://HOST:PORT (HTTPS and SOCKS proxies are not supported). Unset it to go directly.".into()
             }
             Self::LocalPort { .. } => "Choose another one with --port.".into(),
             Self::NoRepository => "Go to the top folder of your app, or make it a repository with `git init`.".into(),

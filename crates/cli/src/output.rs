@@ -50,7 +50,7 @@ impl Paint {
 pub(crate) struct Output {
     pub(crate) colours: bool,
     pub(crate) progress_colours: bool,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Output {

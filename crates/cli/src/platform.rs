@@ -10,7 +10,10 @@
 mod bundle;
 mod exports;
 mod place;
+mod proxied;
 
 use bundle::trust_bundle;
+pub(crate) use bundle::write_if_changed;
 pub(crate) use exports::{Exports, helper_command, quote_sh};
 pub(crate) use place::{Place, PlaceArgs, authority};
+pub(crate) use proxied::Proxied;

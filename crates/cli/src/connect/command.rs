@@ -2,35 +2,46 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
+    fs,
+    io::{self, Read as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use renga_model::Secret;
 use rustls::{ClientConfig, ClientConnection, pki_types::CertificateDer};
 
 use super::{
+    authority,
     forward::{self, Target},
+    hosts::{DOMAINS, SERVED},
     pin::{Fingerprint, Trust, Verifier},
+    proxy::{self, Proxy},
+    service,
+    site::SiteProxy,
 };
 use crate::{
     commands::own_path,
     context::Context,
     errors::Failure,
     netrc::Netrc,
-    platform::{Exports, Place, authority},
+    platform::{Exports, Place, Proxied, authority as authority_of, write_if_changed},
     tls,
 };
 
 const HTTPS_PORT: u16 = 443;
+/// Of a token file.
+const TOKEN_BYTES_MAX: u64 = 4 * 1024;
 
 /// `connect`
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  renga connect https://paas.example:4443 --fingerprint 5A:1F:...\n  \
-                        renga connect https://paas.example:4443 --fingerprint 5A:1F:... -- heroku apps\n\n\
+                        renga connect https://paas.example:4443 --fingerprint 5A:1F:... -- heroku apps\n  \
+                        renga connect https://paas.example:4443 --fingerprint 5A:1F:... -- renga login\n  \
+                        renga connect https://paas.example:4443 --fingerprint 5A:1F:... --proxy -- heroku apps\n\n\
                         Without a command the variables are printed for other terminals, and Ctrl-C ends the connection.\n\
                         The fingerprint is told, on the platform's machine, by:\n  \
                         openssl x509 -noout -fingerprint -sha256 -in /var/lib/renga/run/ca.pem")]
@@ -43,6 +54,12 @@ pub struct ConnectArgs {
     /// Local port; one that stays the same keeps a sign-in
     #[arg(short, long, default_value_t = 4010)]
     pub port: u16,
+    /// Be an HTTPS proxy that answers for api.heroku.com, git.heroku.com and their like
+    #[arg(long)]
+    pub proxy: bool,
+    /// File that holds the token [default: what `renga login` or `heroku login` kept for localhost:PORT]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Print the variables for the fish shell
     #[arg(long)]
     pub fish: bool,
@@ -51,8 +68,14 @@ pub struct ConnectArgs {
     pub command: Vec<OsString>,
 }
 
+/// What the local port does, and the variables that lead to it.
+struct Service {
+    exports: Exports,
+    handle: Box<dyn Fn(TcpStream) + Send + Sync>,
+}
+
 pub(crate) fn connect(context: &Context<'_>, args: &ConnectArgs) -> Result<(), Failure> {
-    let remote = args.url.strip_prefix("https://").map(authority).unwrap_or_default();
+    let remote = args.url.strip_prefix("https://").map(authority_of).unwrap_or_default();
     let wrong =
         || Failure::Usage(format!("{} is no address of a platform; write https://HOST:PORT", args.url));
     let (host, port) = tls::split_authority(remote, HTTPS_PORT).ok_or_else(wrong)?;
@@ -61,23 +84,99 @@ pub(crate) fn connect(context: &Context<'_>, args: &ConnectArgs) -> Result<(), F
         Ok(connection) => args.fingerprint.and_then(|pinned| certificate(&connection, pinned)),
         Err(failed) => return Err(explain(&host, port, args, failed)),
     };
-    let ca = ca.map(|ca| write_down(context, remote, &ca)).transpose()?;
+    let ca = ca.map(|ca| pem(&ca));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port));
     let listener = listener.map_err(|cause| Failure::LocalPort { port: args.port, cause })?;
     let port_here = listener.local_addr().map_err(Failure::local("listen"))?.port();
-    let exports = exports(context, remote, port_here, ca)?;
-    let target = Arc::new(Target { host, port, authority: remote.to_owned(), config });
+    let target = Target { host, port, authority: remote.to_owned(), config };
+    let service = match args.proxy {
+        false => forwarder(context, args, target, port_here, ca)?,
+        true => proxy(context, args, target, port_here, ca)?,
+    };
+    let Service { exports, handle } = service;
     match args.command.split_first() {
         None => {
             context.out.print(&if args.fish { exports.for_fish() } else { exports.for_sh() })?;
             context.out.note(&format!("Connected to {remote}. Ctrl-C ends it.\n"));
-            forward::serve(&listener, &target);
+            service::serve(&listener, handle);
             Ok(())
         }
         Some((program, rest)) => {
-            std::thread::spawn(move || forward::serve(&listener, &target));
+            std::thread::spawn(move || service::serve(&listener, handle));
             run(program, rest, &exports)
         }
+    }
+}
+
+fn forwarder(
+    context: &Context<'_>,
+    args: &ConnectArgs,
+    target: Target,
+    port_here: u16,
+    ca: Option<String>,
+) -> Result<Service, Failure> {
+    let place = Place {
+        api: format!("http://localhost:{port_here}"),
+        git_host: target.authority.clone(),
+        git_host_aliases: Vec::new(),
+        ca: ca.map(|ca| write_down(context, &format!("platform-{}", target.authority), &ca)).transpose()?,
+        data_dir: None,
+        token: token(context, args, port_here)?,
+    };
+    let exports = Exports::new(&place, place.token.as_ref(), &own_path(), context.env)?;
+    // A connection that broke concerns its two ends, which see it themselves.
+    let handle = move |client| drop(forward::forward(client, &target));
+    Ok(Service { exports, handle: Box::new(handle) })
+}
+
+fn proxy(
+    context: &Context<'_>,
+    args: &ConnectArgs,
+    platform: Target,
+    port_here: u16,
+    ca: Option<String>,
+) -> Result<Service, Failure> {
+    let token = token(context, args, port_here)?;
+    let token = token.ok_or_else(|| Failure::TokenNeeded { url: args.url.clone() })?;
+    let site = SiteProxy::of(context.env, port_here)?;
+    let local = authority::for_heroku(context.out.now).map_err(Failure::local("make a certificate"))?;
+    let name = |kind: &str| format!("{kind}-{}-{port_here}", platform.authority);
+    let local_ca = write_down(context, &name("proxy"), &local.ca_pem)?;
+    let all = format!("{}{}", local.ca_pem, ca.unwrap_or_default());
+    let all_cas = write_down(context, &name("proxy-and-platform"), &all)?;
+    let proxied = Proxied {
+        url: format!("http://127.0.0.1:{port_here}"),
+        local_ca: &local_ca,
+        all_cas: &all_cas,
+        token: &token,
+        hosts: &[&SERVED[..], &DOMAINS].concat(),
+    };
+    let exports = Exports::proxied(&proxied, context.env)?;
+    let proxy = Proxy { platform, token, tls: local.config, site };
+    let handle = move |client| drop(proxy::serve_one(client, &proxy));
+    Ok(Service { exports, handle: Box::new(handle) })
+}
+
+/// That of a file, or what a sign-in through the forwarder has kept.
+fn token(context: &Context<'_>, args: &ConnectArgs, port_here: u16) -> Result<Option<Secret>, Failure> {
+    if let Some(file) = &args.token_file {
+        let failed = |cause| Failure::TokenFile { file: file.clone(), cause };
+        return read_token(file).map(Some).map_err(failed);
+    }
+    let netrc = Netrc::path(context.env).and_then(|path| Netrc::read(&path).ok());
+    let machine = format!("localhost:{port_here}");
+    Ok(netrc.and_then(|netrc| netrc.password(&machine).map(Secret::new)))
+}
+
+/// One word: it becomes a header.
+fn read_token(file: &Path) -> io::Result<Secret> {
+    let mut text = String::new();
+    fs::File::open(file)?.take(TOKEN_BYTES_MAX).read_to_string(&mut text)?;
+    match text.trim() {
+        token if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(Secret::new(token))
+        }
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the file must hold one word")),
     }
 }
 
@@ -93,25 +192,6 @@ fn run(program: &OsString, rest: &[OsString], exports: &Exports) -> Result<(), F
         Some(0) => Ok(()),
         code => Err(Failure::Exited(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
     }
-}
-
-fn exports(
-    context: &Context<'_>,
-    remote: &str,
-    port_here: u16,
-    ca: Option<PathBuf>,
-) -> Result<Exports, Failure> {
-    let mut place = Place {
-        api: format!("http://localhost:{port_here}"),
-        git_host: remote.to_owned(),
-        git_host_aliases: Vec::new(),
-        ca,
-        data_dir: None,
-        token: None,
-    };
-    let netrc = Netrc::path(context.env).and_then(|path| Netrc::read(&path).ok());
-    place.token = netrc.and_then(|netrc| netrc.password(place.machine()).map(renga_model::Secret::new));
-    Exports::new(&place, place.token.as_ref(), &own_path(), context.env)
 }
 
 // === who is there ===
@@ -162,13 +242,12 @@ fn explain(host: &str, port: u16, args: &ConnectArgs, failed: io::Error) -> Fail
 }
 
 /// For git, Node and terminals, which want files.
-fn write_down(context: &Context<'_>, remote: &str, ca: &CertificateDer<'_>) -> Result<PathBuf, Failure> {
+fn write_down(context: &Context<'_>, name: &str, certificates: &str) -> Result<PathBuf, Failure> {
     let folder = context.env.cache_dir().ok_or(Failure::NoHome)?;
-    let file =
-        folder.join(format!("platform-{}.pem", remote.replace(|c: char| !c.is_ascii_alphanumeric(), "-")));
-    let failed = |cause| Failure::TrustBundle { file: file.clone(), cause };
-    fs::create_dir_all(&folder).map_err(failed)?;
-    fs::write(&file, pem(ca)).map_err(failed)?;
+    let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let file = folder.join(format!("{name}.pem"));
+    write_if_changed(&file, certificates)
+        .map_err(|cause| Failure::TrustBundle { file: file.clone(), cause })?;
     Ok(file)
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn trust_bundle(
 }
 
 /// Whole or not at all: another shell may be reading it.
-fn write_if_changed(file: &Path, content: &str) -> io::Result<()> {
+pub(crate) fn write_if_changed(file: &Path, content: &str) -> io::Result<()> {
     if fs::read_to_string(file).is_ok_and(|present| present == content) {
         return Ok(());
     }

@@ -20,14 +20,14 @@ const URL_VARIABLES: [&str; 5] = [
     "HEROKU_BUILDPACK_REGISTRY_URL",
 ];
 /// No usage data to anybody, no updates in between, and tokens where they are kept per host.
-const SWITCHES: [(&str, &str); 4] = [
+pub(super) const SWITCHES: [(&str, &str); 4] = [
     ("DISABLE_TELEMETRY", "true"),
     ("HEROKU_SKIP_NEW_VERSION_CHECK", "true"),
     ("HEROKU_DISABLE_AUTOUPDATE", "1"),
     ("HEROKU_NETRC_WRITE", "true"),
 ];
 /// Addresses that no proxy may be asked for.
-const DIRECT: [&str; 2] = ["localhost", "127.0.0.1"];
+pub(super) const DIRECT: [&str; 2] = ["localhost", "127.0.0.1"];
 
 #[derive(Debug, Default)]
 pub(crate) struct Exports {
@@ -73,7 +73,7 @@ impl Exports {
         Ok(exports)
     }
 
-    fn put(&mut self, name: &str, value: &str) {
+    pub(super) fn put(&mut self, name: &str, value: &str) {
         self.set.push((name.to_owned(), value.to_owned()));
     }
 
@@ -96,10 +96,7 @@ impl Exports {
         }
     }
 
-    /// Behind what is there: other tools of the shell may use the same mechanism.
     fn put_git(&mut self, place: &Place, helper: &str, env: &Environment) {
-        let present = env.get("GIT_CONFIG_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0usize);
-        let present = present.min(GIT_CONFIGS_MAX);
         let git = format!("https://{}", place.git_host);
         let mut entries = Vec::new();
         if let Some(ca) = &place.ca {
@@ -108,6 +105,13 @@ impl Exports {
         // An empty helper first: those configured for all hosts must not be asked, or told, about this one.
         entries.push((format!("credential.{git}.helper"), String::new()));
         entries.push((format!("credential.{git}.helper"), helper_command(helper, place)));
+        self.put_git_entries(entries, env);
+    }
+
+    /// Behind what is there: other tools of the shell may use the same mechanism.
+    pub(super) fn put_git_entries(&mut self, entries: Vec<(String, String)>, env: &Environment) {
+        let present = env.get("GIT_CONFIG_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0usize);
+        let present = present.min(GIT_CONFIGS_MAX);
         let at = |n: usize| {
             let key = env.vars.get(&format!("GIT_CONFIG_KEY_{n}"))?;
             Some((key.clone(), env.vars.get(&format!("GIT_CONFIG_VALUE_{n}"))?.clone()))

@@ -8,4 +8,5 @@ mod connect;
 mod harness;
 mod local;
 mod logs;
+mod proxy;
 mod shell;
