@@ -3,7 +3,8 @@
 //! A *slot* is a name such as `web.1`. A live dyno *fits* its slot when it runs the wanted release, in the wanted
 //! size, and was planned after the last restart. Web slots roll with surge: the successor starts while the
 //! predecessor serves, which is asked to stop when the successor is up; so a release that does not boot never takes
-//! the old one away. Every other process type stops before it starts: no clock runs twice.
+//! the old one away. A successor that is overtaken before it is up goes at once: a slot has one dyno that serves and
+//! one that is to follow it, never more. Every other process type stops before it starts: no clock runs twice.
 
 use jiff::Timestamp;
 use renga_model::{DynoId, DynoName, DynoState, ProcessType, ReleaseId};
@@ -56,7 +57,8 @@ pub enum Action {
     },
 }
 
-/// `want` of none means that nothing may run: no code yet, or the app is going.
+/// `want` of none means that nothing may run: no code yet, or the app is going. `live` is in order of age, those of
+/// one name at least.
 pub fn plan(want: Option<&Want>, live: &[Live], now: Timestamp) -> Vec<Action> {
     let Some(want) = want else {
         return live.iter().filter_map(|dyno| stop(dyno, "nothing is wanted")).collect();
@@ -72,22 +74,34 @@ pub fn plan(want: Option<&Want>, live: &[Live], now: Timestamp) -> Vec<Action> {
 }
 
 fn plan_slot(want: &Want, slot: &Slot, live: &[&Live], now: Timestamp, actions: &mut Vec<Action>) {
-    let (fitting, others): (Vec<_>, Vec<_>) = live.iter().partition(|dyno| fits(dyno, want, slot));
+    let (fitting, others): (Vec<&Live>, Vec<&Live>) = live.iter().partition(|dyno| fits(dyno, want, slot));
+    let surges = surges(want, slot.name.process_type());
     if let Some((kept, doubles)) = keep_best(fitting) {
         actions.extend(doubles.into_iter().filter_map(|dyno| stop(dyno, "a second of the same name")));
-        if kept.state == DynoState::Up || !surges(want, slot.name.process_type()) {
+        if kept.state == DynoState::Up || !surges {
             actions.extend(others.into_iter().filter_map(|dyno| stop(dyno, "replaced by its successor")));
+        } else {
+            actions.extend(overtaken(&others));
         }
         return;
     }
-    if !surges(want, slot.name.process_type()) && !others.is_empty() {
+    if !surges && !others.is_empty() {
         actions.extend(others.into_iter().filter_map(|dyno| stop(dyno, "its successor waits for its end")));
         return;
     }
+    actions.extend(overtaken(&others));
     match restart_at(slot.crashes) {
         Some(until) if until > now => actions.push(Action::Wait { name: slot.name.clone(), until }),
         _ => actions.push(Action::Start { name: slot.name.clone(), why: start_reason(slot, &others) }),
     }
+}
+
+/// Stops of those that do not fit, but for the youngest that is up, which serves until its successor does. Without
+/// them releases that follow each other faster than they boot would pile up in one slot.
+fn overtaken(others: &[&Live]) -> Vec<Action> {
+    let serving = others.iter().rev().find(|dyno| dyno.state == DynoState::Up).map(|dyno| dyno.id);
+    let goes = others.iter().filter(|dyno| Some(dyno.id) != serving);
+    goes.filter_map(|dyno| stop(dyno, "overtaken before it served")).collect()
 }
 
 fn fits(dyno: &Live, want: &Want, slot: &Slot) -> bool {
@@ -98,13 +112,13 @@ fn fits(dyno: &Live, want: &Want, slot: &Slot) -> bool {
 }
 
 /// The one that is furthest on stays.
-fn keep_best<'a>(fitting: Vec<&&'a Live>) -> Option<(&'a Live, Vec<&'a Live>)> {
+fn keep_best(fitting: Vec<&Live>) -> Option<(&Live, Vec<&Live>)> {
     let rank = |dyno: &Live| match dyno.state {
         DynoState::Up => 0,
         DynoState::Starting => 1,
         _ => 2,
     };
-    let mut sorted: Vec<&Live> = fitting.into_iter().copied().collect();
+    let mut sorted = fitting;
     sorted.sort_by_key(|dyno| (rank(dyno), dyno.id));
     let mut rest = sorted.into_iter();
     rest.next().map(|best| (best, rest.collect()))
@@ -114,7 +128,7 @@ fn surges(want: &Want, process_type: &ProcessType) -> bool {
     want.preboot && process_type.is_web()
 }
 
-fn start_reason(slot: &Slot, others: &[&&Live]) -> &'static str {
+fn start_reason(slot: &Slot, others: &[&Live]) -> &'static str {
     match (slot.crashes.is_some(), others.is_empty()) {
         (true, _) => "it crashed",
         (false, true) => "the formation asks for it",

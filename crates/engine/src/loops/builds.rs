@@ -126,7 +126,7 @@ async fn abandon(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
     }
     match &facts.dyno {
         Some(dyno) if dyno.state != DynoState::Exited => {
-            engine.runtime.stop(dyno.id, Duration::ZERO).await.map_err(error::runtime)?;
+            dynos::end_now(engine, dyno).await?;
             Ok(Next::Again(Duration::from_secs(1)))
         }
         _ => finish::fail(engine, &facts, "The app was destroyed.").await,

@@ -85,9 +85,7 @@ async fn end(engine: &Engine, dyno: &Dyno) -> Result<(), Refusal> {
             let id = dyno.id;
             engine.store.write(move |tx| tx.dyno_delete(id).map_err(Refusal::from)).await?;
         }
-        (Worker::OneOff(_) | Worker::ReleasePhase, _) => {
-            engine.runtime.stop(dyno.id, Duration::ZERO).await.map_err(error::runtime)?;
-        }
+        (Worker::OneOff(_) | Worker::ReleasePhase, _) => dynos::end_now(engine, dyno).await?,
         (Worker::Formation | Worker::Build, _) => {}
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use renga_model::{Dyno, DynoId, DynoState, Exit, ExitReason, Refusal, Worker};
+use renga_model::{Dyno, DynoEvent, DynoId, DynoState, Exit, ExitReason, Refusal, Worker};
 use renga_planner::Crashes;
 use renga_ports::{DynoSpec, RuntimeError};
 
@@ -35,6 +35,17 @@ pub(crate) async fn ask_to_stop(engine: &Engine, dyno: DynoId, grace: Duration) 
         engine.asked.ask_again(dyno);
         error::runtime(failed)
     })
+}
+
+/// Ends a dyno of a destroyed app. The row moves first: one whose dyno was never begun would wait for ever for an exit
+/// that nobody reports, but one that is asked to go and unknown to the node counts as gone.
+pub(crate) async fn end_now(engine: &Engine, dyno: &Dyno) -> Result<(), Refusal> {
+    let (id, generation, now) = (dyno.id, dyno.generation, engine.now());
+    if dyno.state != DynoState::Stopping {
+        let ask = engine.store.write(move |tx| tx.dyno_move(id, generation, DynoEvent::Ask, now).map(drop));
+        ask.await.map_err(error::store)?;
+    }
+    engine.runtime.stop(id, Duration::ZERO).await.map_err(error::runtime)
 }
 
 /// Records how a dyno ended and tells whoever waits for it. A formation dyno that was asked to stop leaves no row;

@@ -196,14 +196,23 @@ async fn carry_out(engine: &Engine, facts: &Facts, actions: Vec<Action>) -> Resu
     Ok(true)
 }
 
-/// Crashed rows whose slot gets a new dyno or is no longer wanted.
+/// Crashed rows whose slot gets a new dyno, has a later one already, or is no longer wanted.
 fn superseded(facts: &Facts, fresh: &[(Dyno, &str)]) -> Vec<DynoId> {
     let wanted = facts.want().map(|want| want.slots).unwrap_or_default();
     let goes = |dyno: &&Dyno| {
         fresh.iter().any(|(row, _)| row.name == dyno.name)
+            || facts.dynos.iter().any(|other| follows(other, dyno))
             || !wanted.iter().any(|slot| slot.name == dyno.name)
     };
     facts.dynos.iter().filter(|d| d.state == DynoState::Exited).filter(goes).map(|dyno| dyno.id).collect()
+}
+
+/// Whether `other` is there to stay and was planned after `dyno`. (A crashed successor says why the old release still
+/// serves: its row stays.)
+fn follows(other: &Dyno, dyno: &Dyno) -> bool {
+    let age = |dyno: &Dyno| (dyno.release_version, dyno.epoch, dyno.created_at);
+    let stays = !matches!(other.state, DynoState::Stopping | DynoState::Exited);
+    stays && other.name == dyno.name && age(other) >= age(dyno)
 }
 
 fn new_row(facts: &Facts, name: DynoName, now: Timestamp) -> Option<Dyno> {

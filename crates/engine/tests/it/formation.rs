@@ -122,3 +122,51 @@ async fn a_crashed_dyno_comes_back() {
     }
     plane.kill().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_predecessor_that_crashes_leaves_no_row_behind() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none()).await;
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let build = plane.push(&app, &bench.account, "a").await;
+    build_ends(&bench, &build, BuildStatus::Succeeded).await;
+    until("web.1 serves", async || bench.serves_newest(app.id).await).await;
+    let serving = bench.dynos(app.id).await[0].id;
+
+    bench.world.never_ready("serve");
+    plane.engine.config_patch(&app, &bench.account, set("A", "1")).await.unwrap();
+    until("the successor to start", async || bench.dynos(app.id).await.len() == 2).await;
+    bench.world.end(serving, 1);
+    until("the crash to be recorded", async || {
+        bench.world.log(app.id).iter().any(|line| line.contains("to crashed"))
+    })
+    .await;
+    bench.world.all_get_ready();
+    until("the successor to serve alone", async || bench.serves_newest(app.id).await).await;
+    plane.kill().await;
+}
+
+/// Faster than they boot: one serves, one follows.
+#[tokio::test(start_paused = true)]
+async fn releases_that_follow_fast_share_one_successor() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none()).await;
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let build = plane.push(&app, &bench.account, "a").await;
+    build_ends(&bench, &build, BuildStatus::Succeeded).await;
+    until("web.1 serves", async || bench.serves_newest(app.id).await).await;
+    bench.world.never_ready("serve");
+    for value in ["1", "2", "3", "4"] {
+        plane.engine.config_patch(&app, &bench.account, set("A", value)).await.unwrap();
+        let newest = bench.releases(app.id).await.last().map(|release| release.id);
+        until("its dyno to start", async || {
+            let dynos = bench.dynos(app.id).await;
+            dynos.iter().any(|d| d.release == newest && d.state == DynoState::Starting) && dynos.len() == 2
+        })
+        .await;
+        assert!(bench.world.held() <= 3, "{:?}", bench.world.running());
+    }
+    bench.world.all_get_ready();
+    until("the newest to serve alone", async || bench.serves_newest(app.id).await).await;
+    plane.kill().await;
+}

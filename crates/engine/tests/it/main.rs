@@ -7,4 +7,5 @@ mod faults;
 mod formation;
 mod garbage;
 mod plane;
+mod sim;
 mod story;

@@ -48,6 +48,30 @@ pub(crate) async fn tell(bench: &Bench, plane: Plane, next: Next) {
     story.plane.unwrap().kill().await;
 }
 
+/// A deploy with a release command; where the plane dies in it, the app is destroyed instead.
+pub(crate) async fn cut_short(bench: &Bench, plane: Plane) {
+    bench.world.builds_declare(&[("web", "serve"), ("release", "migrate")]);
+    bench.world.exits("migrate", 0);
+    let faults = plane.faults.clone();
+    let mut story = Story { bench, plane: Some(plane), next: Next::Hearing };
+    let app = story.create().await;
+    if !faults.struck() {
+        story.push(&app, "a").await;
+    }
+    if !faults.struck() {
+        tokio::select! {
+            biased;
+            () = faults.crash() => story.follow().await,
+            () = until("serving", async || bench.serves_newest(app.id).await) => {}
+        }
+    }
+    story.destroy(&app).await;
+    story.survive("the app to go", async || !bench.app_exists(app.id).await).await;
+    assert_eq!((bench.world.held(), bench.world.complaints()), (0, Vec::new()));
+    assert!(!bench.world.has_repository(app.id));
+    story.plane.unwrap().kill().await;
+}
+
 /// Release numbers without gaps, one current.
 async fn whole_ledger(bench: &Bench, app: &App, newest: u64) {
     let releases = bench.releases(app.id).await;

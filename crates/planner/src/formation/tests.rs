@@ -74,7 +74,19 @@ fn web_rolls_with_surge() {
 
 #[test]
 fn a_release_that_never_comes_up_takes_nothing_away() {
-    check("v5: web.1", &["web.1 v3 up", "web.1 v4 starting"], &["start web.1"]);
+    check("v5: web.1", &["web.1 v3 up", "web.1 v4 starting"], &["stop web.1 #2", "start web.1"]);
+}
+
+#[test]
+fn releases_that_follow_fast_do_not_pile_up() {
+    check(
+        "v5: web.1",
+        &["web.1 v3 starting", "web.1 v4 planned"],
+        &["stop web.1 #1", "stop web.1 #2", "start web.1"],
+    );
+    check("v5: web.1", &["web.1 v3 up", "web.1 v4 up"], &["stop web.1 #1", "start web.1"]);
+    check("v5: web.1", &["web.1 v3 up", "web.1 v4 starting", "web.1 v5 starting"], &["stop web.1 #2"]);
+    check("v5: web.1", &["web.1 v3 up", "web.1 v4 stopping", "web.1 v5 starting"], &[]);
 }
 
 #[test]
