@@ -19,7 +19,8 @@ const DEAF_CRASHES: [u64; 4] = [3, 9, 15, 21];
 
 #[tokio::test(start_paused = true)]
 async fn every_wake_up_may_be_lost() {
-    let bench = Bench::in_lapse(FAST).await;
+    let bench = Bench::new().await;
+    bench.hasten(FAST);
     let plane = bench.start_deaf(&Faults::none()).await;
     tell(&bench, plane, Next::Deaf).await;
 }
@@ -27,7 +28,8 @@ async fn every_wake_up_may_be_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_plane_that_hears_nothing_may_die_too() {
     for point in DEAF_CRASHES {
-        let bench = Bench::in_lapse(FAST).await;
+        let bench = Bench::new().await;
+        bench.hasten(FAST);
         let faults = Faults::at_write(Fault::CrashAfter, point);
         let plane = bench.start_deaf(&faults).await;
         tell(&bench, plane, Next::Deaf).await;

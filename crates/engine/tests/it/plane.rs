@@ -1,13 +1,16 @@
 //! A control plane for one test: it can be killed and started again over the same ledger and the same world.
 //!
-//! Time passes in lapse: the runtime's clock is paused (every test says `start_paused`) and moved on by [`lapse`], so that back-offs and periods of many
+//! Time passes in lapse: the runtime's clock is paused (every test says `start_paused`) and moved on by [`pass`], so that back-offs and periods of many
 //! seconds take milliseconds, while threads that the clock does not know of (the ledger's) get real time to work in.
 //! The world's clock, by which the engine judges boots, drains and crashes, stands still unless a test moves it.
 
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,7 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the runtime's clock moves, in real time, and by how much unless a test says otherwise.
 const TICK: Duration = Duration::from_micros(500);
-const LAPSE: Duration = Duration::from_millis(25);
+const LAPSE_MS: u64 = 100;
 
 /// What outlives a crash.
 pub(crate) struct Bench {
@@ -34,8 +37,10 @@ pub(crate) struct Bench {
     /// Of the plane that runs, or ran last. A plane never shares its ledger's threads with the one before it.
     store: Mutex<Option<Store>>,
     folder: tempfile::TempDir,
-    /// Ends with the bench.
-    _lapse: tokio::task::JoinSet<()>,
+    /// By how many milliseconds the clock moves each tick.
+    lapse: Arc<AtomicU64>,
+    /// Moves it; ends with the bench.
+    _moves: tokio::task::JoinSet<()>,
 }
 
 /// What does not.
@@ -48,13 +53,9 @@ pub(crate) struct Plane {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        Self::in_lapse(LAPSE).await
-    }
-
-    /// With another speed of time.
-    pub(crate) async fn in_lapse(by: Duration) -> Self {
+        let lapse = Arc::new(AtomicU64::new(LAPSE_MS));
         let mut moves = tokio::task::JoinSet::new();
-        moves.spawn(lapse(by));
+        moves.spawn(pass(lapse.clone()));
         let account = account();
         let folder = folder();
         let store = Store::open(&folder.path().join("ledger.db"), key()).unwrap();
@@ -66,8 +67,14 @@ impl Bench {
             tune: |_| {},
             store: Mutex::new(Some(store)),
             folder,
-            _lapse: moves,
+            lapse,
+            _moves: moves,
         }
+    }
+
+    /// Lets time run at another speed.
+    pub(crate) fn hasten(&self, by: Duration) {
+        self.lapse.store(by.as_millis().try_into().unwrap(), Ordering::Relaxed);
     }
 
     /// The plane before must have been killed.
@@ -220,10 +227,10 @@ pub(crate) async fn build_ends(bench: &Bench, build: &Build, status: BuildStatus
 // === parts of a bench ===
 
 /// Moves the runtime's clock for ever. Work on a blocking thread keeps it from moving by itself.
-async fn lapse(by: Duration) {
+async fn pass(lapse: Arc<AtomicU64>) {
     loop {
         tokio::task::spawn_blocking(|| std::thread::sleep(TICK)).await.ok();
-        tokio::time::advance(by).await;
+        tokio::time::advance(Duration::from_millis(lapse.load(Ordering::Relaxed))).await;
     }
 }
 

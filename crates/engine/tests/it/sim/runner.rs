@@ -216,6 +216,7 @@ impl Runner {
 
     /// A platform that is as wanted writes nothing and changes nothing.
     async fn rest(&mut self) {
+        self.bench.hasten(Duration::from_millis(500));
         // What was rung for a moment ago runs out first.
         tokio::time::sleep(REST).await;
         let (writes, alive) = (self.bench.writes(), self.bench.world.alive());
