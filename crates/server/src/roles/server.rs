@@ -153,7 +153,7 @@ fn settings(
         domain: config.domain.clone(),
         router_http_port: router.0.port(),
         router_tls_port: router.1.port(),
-        api_url: endpoints.api.clone(),
+        api_url: linked(config, endpoints).to_owned(),
         git_host: authority_of(&endpoints.api_tls),
         rendezvous: authority_of(&endpoints.rendezvous),
         region: "us".into(),
@@ -170,6 +170,11 @@ fn settings(
         disk_floor_bytes: config.disk_floor_bytes,
         releases_kept: config.releases_kept,
     }
+}
+
+/// Where links lead: the listener in the clear is for this machine, and a link may be all that it takes to read a log.
+fn linked<'a>(config: &Config, endpoints: &'a Endpoints) -> &'a str {
+    if config.public_host == "localhost" { &endpoints.api } else { &endpoints.api_tls }
 }
 
 fn log_store(layout: &Layout) -> Result<LogStore> {
