@@ -39,9 +39,14 @@ impl Client {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .proxy(proxy(&place.api, env));
-        if let Some(ca) = place.ca.as_ref().filter(|_| place.api.starts_with("https:")) {
-            let tls = TlsConfig::builder().root_certs(RootCerts::from(certificates(ca)?)).build();
-            config = config.tls_config(tls);
+        // Its links (logs, outputs) go over TLS even where the API is reached in the clear, by a forwarder.
+        let trusted = match place.ca.as_ref().map(|ca| certificates(ca)) {
+            Some(Err(failure)) if place.api.starts_with("https:") => return Err(failure),
+            Some(Ok(certificates)) => Some(RootCerts::from(certificates)),
+            _ => None,
+        };
+        if let Some(trusted) = trusted {
+            config = config.tls_config(TlsConfig::builder().root_certs(trusted).build());
         }
         Ok(Self { agent: config.build().into(), api: place.api.clone(), token: place.token.clone() })
     }

@@ -58,7 +58,7 @@ pub(crate) enum Failure {
         cause: io::Error,
     },
     #[error("the token for the platform at {url} is not known")]
-    TokenNeeded { url: String },
+    TokenNeeded { url: String, port: u16 },
     #[error("could not use the token in {}", file.display())]
     TokenFile {
         file: PathBuf,
@@ -191,8 +191,8 @@ impl Failure {
             Self::UnknownCa { found, expected: Some(expected), .. } => {
                 format!("Expected {expected}\nFound    {found}\nSomebody may be listening in: nothing was sent.")
             }
-            Self::TokenNeeded { url } => format!(
-                "Sign in through the forwarder first:\n  renga connect {url} --fingerprint SHA256 -- renga login\nor name a \
+            Self::TokenNeeded { url, port } => format!(
+                "Sign in through the forwarder first:\n  renga connect {url} --port {port} --fingerprint SHA256 -- renga login\nor name a \
                  file that holds the token: --token-file FILE.\nWithout one the official command line would send the token \
                  that it keeps for Heroku itself."
             ),

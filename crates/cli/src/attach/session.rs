@@ -74,8 +74,9 @@ impl Attached {
 
     /// Until the command, the connection or the user ends it. With `tty`, the terminal is raw meanwhile.
     pub(super) fn run(mut self, tty: bool) -> Result<Ended, Failure> {
-        let raw = tty.then(terminal::Raw::enter).transpose().map_err(Failure::local("use the terminal"))?;
+        // Before the terminal is raw: a signal in between would leave it so.
         let signals = Signals::new().map_err(Failure::local("watch for signals"))?;
+        let raw = tty.then(terminal::Raw::enter).transpose().map_err(Failure::local("use the terminal"))?;
         let ended = self.talk(tty, &signals);
         drop(raw);
         ended

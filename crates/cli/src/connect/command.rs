@@ -137,12 +137,14 @@ fn proxy(
     ca: Option<String>,
 ) -> Result<Service, Failure> {
     let token = token(context, args, port_here)?;
-    let token = token.ok_or_else(|| Failure::TokenNeeded { url: args.url.clone() })?;
+    let token = token.ok_or_else(|| Failure::TokenNeeded { url: args.url.clone(), port: args.port })?;
     let site = SiteProxy::of(context.env, port_here)?;
     let local = authority::for_heroku(context.out.now).map_err(Failure::local("make a certificate"))?;
     let name = |kind: &str| format!("{kind}-{}-{port_here}", platform.authority);
-    let local_ca = write_down(context, &name("proxy"), &local.ca_pem)?;
-    let all = format!("{}{}", local.ca_pem, ca.unwrap_or_default());
+    // Bundles that hold those of an earlier run are recognised by the first line.
+    let local_pem = format!("# renga connect, port {port_here}\n{}", local.ca_pem);
+    let local_ca = write_down(context, &name("proxy"), &local_pem)?;
+    let all = format!("{local_pem}{}", ca.unwrap_or_default());
     let all_cas = write_down(context, &name("proxy-and-platform"), &all)?;
     let proxied = Proxied {
         url: format!("http://127.0.0.1:{port_here}"),

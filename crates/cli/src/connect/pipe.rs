@@ -11,11 +11,12 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{Shutdown, TcpStream},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustls::Connection;
+use rustls::{Connection, ServerConfig, ServerConnection};
 
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Without a byte either way. Streams of the platform say something every minute.
@@ -47,6 +48,16 @@ impl End {
         Self { socket, tls: Some(connection.into()) }
     }
 
+    /// A server's end; `said` is what the client did not wait with.
+    pub(super) fn accept(socket: TcpStream, config: Arc<ServerConfig>, mut said: &[u8]) -> io::Result<Self> {
+        let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
+        while !said.is_empty() {
+            connection.read_tls(&mut said)?;
+            connection.process_new_packets().map_err(io::Error::other)?;
+        }
+        Ok(Self::tls(socket, connection))
+    }
+
     /// Server and client alike; gives what was said behind the handshake.
     pub(super) fn shake_hands(&mut self, deadline: Instant) -> io::Result<Vec<u8>> {
         let mut early = Vec::new();
@@ -70,12 +81,16 @@ impl End {
         self.read(into)
     }
 
-    /// Everything, for a socket that blocks.
+    /// Everything, for a socket that blocks up to its write timeout.
     pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut waiting = bytes.to_vec();
         while !waiting.is_empty() {
+            let before = waiting.len();
             self.write(&mut waiting)?;
             self.flush()?;
+            if waiting.len() == before || self.is_behind() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@
 use std::{io, net::TcpStream, sync::Arc, time::Instant};
 
 use renga_model::Secret;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConfig;
 
 use super::{
     answer::{self, Refusal},
@@ -61,10 +61,9 @@ pub(super) fn serve_one(client: TcpStream, proxy: &Proxy) -> io::Result<()> {
     };
     match Owner::of(&wanted.host) {
         Owner::Other => tunnel(client, early, &wanted, proxy),
-        Owner::Platform if wanted.port == HTTPS_PORT && early.is_empty() => {
+        Owner::Platform if wanted.port == HTTPS_PORT => {
             client.write_all(ESTABLISHED)?;
-            let connection = ServerConnection::new(proxy.tls.clone()).map_err(io::Error::other)?;
-            let mut client = End::tls(socket, connection);
+            let mut client = End::accept(socket, proxy.tls.clone(), &early)?;
             let said = client.shake_hands(Instant::now() + HEAD_TIMEOUT)?;
             forward::request(client, said, &proxy.platform, Some(proxy.token.expose()))
         }

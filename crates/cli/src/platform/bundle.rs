@@ -25,6 +25,7 @@ pub(crate) fn trust_bundle(
     if theirs.contains(ours.trim()) {
         return Ok(existing);
     }
+    let theirs = without_earlier(&theirs, &ours);
     let folder = env
         .cache_dir()
         .ok_or_else(|| failed(ca, io::Error::other("neither HOME nor XDG_CACHE_HOME is set")))?;
@@ -33,6 +34,12 @@ pub(crate) fn trust_bundle(
     let merged = format!("{}\n{}\n", theirs.trim_end(), ours.trim_end());
     write_if_changed(&file, &merged).map_err(|cause| failed(&file, cause))?;
     Ok(file)
+}
+
+/// What begins with a comment is made anew now and then, under the same one; we always stand last.
+fn without_earlier<'a>(theirs: &'a str, ours: &str) -> &'a str {
+    let mark = ours.lines().next().filter(|line| line.starts_with('#'));
+    mark.and_then(|mark| theirs.split_once(mark)).map_or(theirs, |(before, _)| before)
 }
 
 /// Whole or not at all: another shell may be reading it.
@@ -70,5 +77,11 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "THEIRS\nOURS\n");
         // A shell within the shell keeps what it has.
         assert_eq!(merged(file.to_str().unwrap()), file);
+        // What is made anew takes the place of what it was.
+        for name in ["# ours 1\nONE\n", "# ours 1\nTWO\n"] {
+            fs::write(&ca, name).unwrap();
+            merged(file.to_str().unwrap());
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "THEIRS\nOURS\n# ours 1\nTWO\n");
     }
 }

@@ -275,3 +275,24 @@ fn whatever_comes_to_the_port_is_answered() {
         assert!(answer.contains("renga connect"), "{answer}");
     }
 }
+
+#[test]
+fn a_client_need_not_wait_before_its_handshake() {
+    let world = World::new(|mut stream| {
+        if read_head(&mut stream).is_some() {
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+            finish(stream);
+        }
+    });
+    let name = ServerName::try_from("api.heroku.com").unwrap();
+    let mut connection = ClientConnection::new(world.trust.clone(), name).unwrap();
+    let mut sent = b"CONNECT api.heroku.com:443 HTTP/1.1\r\n\r\n".to_vec();
+    connection.write_tls(&mut sent).unwrap();
+    let mut stream = world.raw();
+    stream.write_all(&sent).unwrap();
+    assert!(read_line(&mut stream).starts_with("HTTP/1.1 200"));
+    assert_eq!(read_line(&mut stream), "");
+    let mut tls = StreamOwned::new(connection, stream);
+    tls.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(read_head(&mut tls).unwrap()[0], "HTTP/1.1 204 No Content");
+}
