@@ -185,7 +185,9 @@ def connects(path):
 def dyno_processes(app):
     """Name to (dyno id, (pid of its supervisor, pid of its first process)): a restart shows in either."""
     running = {}
-    for name, (dyno, _) in app.ledger.dynos(app.name).items():
+    for name, (dyno, state) in app.ledger.dynos(app.name).items():
+        if state == "exited":
+            continue
         state = json.loads((app.platform.data / "node/dynos" / dyno / "state.json").read_text())
         running[name] = (dyno, (state["supervisor_pid"], state["init_pid"]))
     return running

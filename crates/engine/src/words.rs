@@ -56,6 +56,9 @@ pub(crate) fn exit_error(exit: &Exit) -> Option<String> {
         ExitReason::NotStarted(cause) => {
             Some(format!("Error R99 (Platform error) -> The dyno could not be started: {cause}"))
         }
+        ExitReason::NoRoom(why) => Some(format!(
+            "Error R99 (Platform error) -> There is no room for the dyno now, it will be tried again: {why}"
+        )),
         ExitReason::SupervisorLost => {
             Some("Error R99 (Platform error) -> The dyno's supervisor was lost".into())
         }

@@ -116,6 +116,8 @@ pub enum ExitReason {
     GraceOver,
     /// It could not be started; the text is for the operator.
     NotStarted(String),
+    /// The node had no memory or disk for it; nobody's fault, and tried again soon.
+    NoRoom(String),
     /// Its supervisor is gone: what was left of it has been killed.
     SupervisorLost,
 }

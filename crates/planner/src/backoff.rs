@@ -1,17 +1,20 @@
 //! When a crashed dyno may start again (`heroku-behaviour.md` §10, crash policy of 2014, cap of the newer pages).
 //!
 //! The first crash is followed by a restart at once; each further one within ten minutes of its start by a pause of
-//! 10, 20, 40 ... minutes, at most 320. A dyno that ran for more than ten minutes starts its count anew.
+//! 10, 20, 40 ... minutes, at most 320. A dyno that ran for more than ten minutes starts its count anew. One for which
+//! the node had no room has not crashed: it is tried again every 10 seconds.
 
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) const YOUNG: SignedDuration = SignedDuration::from_mins(10);
 const PAUSE_FIRST: SignedDuration = SignedDuration::from_mins(10);
 const PAUSE_MAX: SignedDuration = SignedDuration::from_mins(320);
+const PAUSE_FOR_ROOM: SignedDuration = SignedDuration::from_secs(10);
 
 /// The crashes of one slot (`web.1`) since its release, restart or last long run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Crashes {
+    /// None at all means that there was no room when it was tried last.
     pub count: u32,
     pub last_at: Timestamp,
 }
@@ -23,13 +26,20 @@ impl Crashes {
         let count = before.filter(|_| young).map_or(0, |crashes| crashes.count);
         Crashes { count: count + 1, last_at: at }
     }
+
+    pub fn no_room(at: Timestamp) -> Crashes {
+        Crashes { count: 0, last_at: at }
+    }
 }
 
 /// The earliest time of the next start.
 pub fn restart_at(crashes: Option<Crashes>) -> Option<Timestamp> {
-    let crashes = crashes.filter(|crashes| crashes.count > 1)?;
-    let doublings = (crashes.count - 2).min(10);
-    let pause = PAUSE_MAX.min(PAUSE_FIRST * 2i32.pow(doublings));
+    let crashes = crashes?;
+    let pause = match crashes.count {
+        0 => PAUSE_FOR_ROOM,
+        1 => return None,
+        count => PAUSE_MAX.min(PAUSE_FIRST * 2i32.pow((count - 2).min(10))),
+    };
     Some(crashes.last_at + pause)
 }
 
@@ -48,6 +58,7 @@ mod tests {
             [pause(1), pause(2), pause(3), pause(4), pause(9)],
             [None, Some(10), Some(20), Some(40), Some(320)]
         );
+        assert_eq!(restart_at(Some(Crashes::no_room(at(0)))), Some(at(0) + SignedDuration::from_secs(10)));
         let twice = Crashes { count: 2, last_at: at(0) };
         assert_eq!(Crashes::one_more(Some(twice), at(1), at(2)).count, 3);
         assert_eq!(Crashes::one_more(Some(twice), at(1), at(60)).count, 1);

@@ -129,10 +129,11 @@ fn surges(want: &Want, process_type: &ProcessType) -> bool {
 }
 
 fn start_reason(slot: &Slot, others: &[&Live]) -> &'static str {
-    match (slot.crashes.is_some(), others.is_empty()) {
-        (true, _) => "it crashed",
-        (false, true) => "the formation asks for it",
-        (false, false) => "a newer release or a restart asks for it",
+    match (slot.crashes.map(|crashes| crashes.count), others.is_empty()) {
+        (Some(0), _) => "there was no room for it before",
+        (Some(_), _) => "it crashed",
+        (None, true) => "the formation asks for it",
+        (None, false) => "a newer release or a restart asks for it",
     }
 }
 

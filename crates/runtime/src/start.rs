@@ -185,7 +185,9 @@ impl Inner {
         let floor = self.config.disk_floor_bytes;
         if free < floor {
             let (free, floor) = (free >> 20, floor >> 20);
-            return Err(HandError::NoRoom(format!("{free} MiB of disk are free, {floor} MiB must stay")));
+            return Err(HandError::NoRoom(format!(
+                "the disk is almost full, {free} MiB are free and {floor} MiB must stay free"
+            )));
         }
         Ok(())
     }

@@ -23,7 +23,10 @@ pub(crate) async fn ask_to_start(engine: &Engine, dyno: &Dyno, spec: DynoSpec) -
         }
         Err(refused) => {
             tracing::warn!(dyno.id = %dyno.id, dyno.name = %dyno.name, "could not start dyno {}: {refused}", dyno.name);
-            let reason = ExitReason::NotStarted(refused.to_string());
+            let reason = match refused {
+                RuntimeError::NoRoom(why) => ExitReason::NoRoom(why),
+                other => ExitReason::NotStarted(other.to_string()),
+            };
             record_exit(engine, dyno, Exit { code: 1, reason, at: engine.now() }).await
         }
     }
@@ -67,7 +70,10 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
                 let slots = tx.slot_fetch_all(row.app)?;
                 let before = slots.iter().find(|slot| slot.name == row.name);
                 let before = before.map(|slot| Crashes { count: slot.crashes, last_at: slot.last_crash_at });
-                let Crashes { count, last_at } = Crashes::one_more(before, row.created_at, ended.at);
+                let Crashes { count, last_at } = match ended.reason {
+                    ExitReason::NoRoom(_) => Crashes::no_room(ended.at),
+                    _ => Crashes::one_more(before, row.created_at, ended.at),
+                };
                 tx.slot_put(&Slot { app: row.app, name: row.name, crashes: count, last_crash_at: last_at })?;
             }
         }
@@ -88,7 +94,7 @@ fn tell_exit(engine: &Engine, dyno: &Dyno, exit: &Exit) {
     if let Some(error) = words::exit_error(exit) {
         say(error);
     }
-    if !matches!(exit.reason, ExitReason::NotStarted(_)) {
+    if !matches!(exit.reason, ExitReason::NotStarted(_) | ExitReason::NoRoom(_)) {
         say(words::exited(exit));
     }
     let to = match (&dyno.worker, dyno.state) {

@@ -56,6 +56,7 @@ fn why_failed(facts: &Facts, dyno: &Dyno, timeout: Duration) -> Option<String> {
     let exit = dyno.exit.as_ref()?;
     let age = exit.at.duration_since(facts.build.updated_at);
     match &exit.reason {
+        ExitReason::NoRoom(why) => Some(format!("The platform has no room for the build now: {why}.")),
         ExitReason::NotStarted(cause) => Some(format!("The build could not be started: {cause}")),
         ExitReason::SupervisorLost => Some("The build was lost with its supervisor. Push again.".into()),
         ExitReason::OutOfMemory => Some("The build used more memory than a build may.".into()),
