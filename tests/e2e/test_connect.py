@@ -220,6 +220,8 @@ def work_on_the_app(platform, proxy, app, repository):
     proxy.heroku("run", "echo hi", cwd=repository).ends().says("^hi$")
     accept = "-H 'Accept: application/vnd.heroku+json; version=3'"
     curl = f'curl -sS {accept} --cacert "$NODE_EXTRA_CA_CERTS" -H "Authorization: Bearer $HEROKU_API_KEY" https://api.heroku.com/account'
+    # The CLI asks the registry without the proxy: by a variable.
+    proxy.heroku("buildpacks:search", "ruby", cwd=repository).ends().says("No buildpacks found")
     proxy.run("sh", "-c", curl).ends().says("admin@localhost")
     proxy.heroku("ps", cwd=repository).ends().says(r"web\.1: up")
     _, session = platform.api("POST", f"/apps/{app}/log-sessions", {"lines": 1, "tail": False})

@@ -148,6 +148,7 @@ fn proxy(
     let all_cas = write_down(context, &name("proxy-and-platform"), &all)?;
     let proxied = Proxied {
         url: format!("http://127.0.0.1:{port_here}"),
+        platform: &platform.authority,
         local_ca: &local_ca,
         all_cas: &all_cas,
         token: &token,

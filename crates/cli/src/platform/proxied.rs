@@ -12,7 +12,7 @@ use crate::{Environment, errors::Failure};
 
 const GIT: &str = "https://git.heroku.com";
 /// Each of them would lead around the proxy, or carries something that was meant for somebody else.
-const POINTERS: [&str; 15] = [
+const POINTERS: [&str; 12] = [
     "HEROKU_HOST",
     "HEROKU_GIT_HOST",
     "HEROKU_DATA_HOST",
@@ -21,13 +21,16 @@ const POINTERS: [&str; 15] = [
     "HEROKU_PARTICLEBOARD_URL",
     "HEROKU_LOGIN_HOST",
     "HEROKU_STATUS_HOST",
-    "HEROKU_BUILDPACK_REGISTRY_URL",
-    "HEROKU_EXEC_URL",
-    "HEROKU_CI_WEBSOCKET_URL",
     "PGDIAGNOSE_URL",
     "HEROKU_CLOUD",
     "HEROKU_HEADERS",
     "RENGA_DATA_DIR",
+];
+/// What the official command line asks for without the proxy: these lead to the platform itself.
+const DIRECTLY: [(&str, &str); 3] = [
+    ("HEROKU_BUILDPACK_REGISTRY_URL", "https://{}"),
+    ("HEROKU_EXEC_URL", "https://{}/"),
+    ("HEROKU_CI_WEBSOCKET_URL", "wss://{}/socket"),
 ];
 /// Git runs it by a shell. The token is in the variable, and nowhere else.
 const HELPER: &str =
@@ -36,6 +39,8 @@ const HELPER: &str =
 pub(crate) struct Proxied<'a> {
     /// `http://127.0.0.1:PORT`
     pub(crate) url: String,
+    /// The platform's `HOST:PORT`.
+    pub(crate) platform: &'a str,
     /// Signs Heroku's names; for programs that ask the proxy.
     pub(crate) local_ca: &'a Path,
     /// That and the platform's own, which streams and terminals meet.
@@ -54,6 +59,9 @@ impl Exports {
         let direct = direct(env, proxied.hosts);
         for name in ["NO_PROXY", "no_proxy"] {
             exports.put(name, &direct);
+        }
+        for (name, form) in DIRECTLY {
+            exports.put(name, &form.replacen("{}", proxied.platform, 1));
         }
         exports.put("HEROKU_API_KEY", proxied.token.expose());
         SWITCHES.iter().for_each(|(name, value)| exports.put(name, value));
@@ -149,6 +157,7 @@ mod tests {
         ]);
         let proxied = Proxied {
             url: "http://127.0.0.1:4010".into(),
+            platform: "paas.example:4443",
             local_ca: &local,
             all_cas: &all,
             token: &Secret::new("T"),
@@ -161,6 +170,7 @@ mod tests {
         assert_eq!(value(&exports, "GIT_SSL_CAINFO"), None);
         assert_eq!(value(&exports, "HEROKU_API_KEY"), Some("T"));
         assert_eq!(value(&exports, "https_proxy"), Some("http://127.0.0.1:4010"));
+        assert_eq!(value(&exports, "HEROKU_EXEC_URL"), Some("https://paas.example:4443/"));
         assert_eq!(value(&exports, "GIT_CONFIG_COUNT"), Some("4"));
         assert_eq!(value(&exports, "GIT_CONFIG_KEY_0"), Some("http.https://git.heroku.com.proxy"));
         assert!(exports.for_sh().contains("unset HEROKU_HOST\n"));
