@@ -13,7 +13,7 @@ use super::{
     registry::Bootstrap,
     version::{Resolved, Wanted, lts_major},
 };
-use crate::{BuildError, context::Context, digest::LayerKey, files, layers, limits::RUNTIME_FRESH};
+use crate::{BuildError, context::Context, digest::LayerKey, files, layers, limits::RUNTIME_FRESH, source};
 
 /// Relative to `/`.
 const FOLDER: &str = "app/.heroku/node";
@@ -226,7 +226,9 @@ const YARN_BERRY: &str = "@yarnpkg/cli-dist";
 /// The npm that comes with a Node.js of that major.
 fn default_npm(node: &Version) -> &'static str {
     match node.major {
-        0..=14 => "6.x",
+        0..=4 => "2.x",
+        5..=7 => "3.x",
+        8..=14 => "6.x",
         15..=17 => "8.x",
         18..=23 => "10.x",
         24..=26 => "11.x",
@@ -283,7 +285,10 @@ fn make(
     match bootstrap.as_runtime() {
         // What was fetched to ask the registry is what is wanted; its npm may stay, too.
         Some((prefix, version)) if version == versions.node => files::copy_tree(&prefix, home)?,
-        _ => bootstrap.unpack(node_package(), &versions.node, home)?,
+        _ => {
+            bootstrap.unpack(node_package(), &versions.node, home)?;
+            unwrap_release(&versions.node, home)?;
+        }
     }
     context.log.detail("Validating checksum");
     files::make_executable(&home.join("bin/node"))?;
@@ -292,6 +297,19 @@ fn make(
         add_manager(context, package.manager, bootstrap, version, home)?;
     }
     remove_needless(home)
+}
+
+/// The oldest packages hold the release as it was published, an archive, and nothing else.
+fn unwrap_release(node: &Version, home: &Path) -> Result<(), BuildError> {
+    let release = node_package().replacen("node-", &format!("node-v{node}-"), 1);
+    let archive = home.join(format!("{release}.tar.gz"));
+    if !archive.is_file() {
+        return Ok(());
+    }
+    let whole = home.with_extension("release");
+    source::unpack(&archive, &whole, true)?;
+    files::remove(home)?;
+    files::move_tree(&whole, home)
 }
 
 fn add_npm(
