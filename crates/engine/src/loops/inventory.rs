@@ -48,7 +48,9 @@ pub(crate) async fn run(engine: Engine, cancel: CancellationToken) {
 #[derive(Default)]
 struct Memory {
     strangers: BTreeSet<DynoId>,
-    missing: BTreeSet<DynoId>,
+    /// With the row's generation: what it was when the first look missed it. A dyno that was begun, and asked to go,
+    /// between an inventory and the rows is not lost.
+    missing: BTreeMap<DynoId, u64>,
     /// It may be another process now, which knows nothing of what the one before was asked for a moment ago.
     node_was_away: bool,
 }
@@ -62,13 +64,13 @@ async fn look(engine: &Engine, memory: &mut Memory) -> Result<(), Refusal> {
     if std::mem::take(&mut memory.node_was_away) {
         ask_all_again(engine, &rows).await?;
     }
-    let mut missing = BTreeSet::new();
+    let mut missing = BTreeMap::new();
     for row in rows.iter().filter(|row| row.state != DynoState::Exited) {
         match reports.get(&row.id) {
             Some(report) => adopt(engine, row, report).await?,
             None => {
-                missing.insert(row.id);
-                if memory.missing.contains(&row.id) {
+                missing.insert(row.id, row.generation);
+                if memory.missing.get(&row.id) == Some(&row.generation) {
                     miss(engine, row).await?;
                 }
             }

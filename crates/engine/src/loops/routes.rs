@@ -1,9 +1,12 @@
 //! The route table: made whole from rows, published when it differs from what the router has, and again while
 //! requests are under way to dynos that leave.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use renga_model::{DynoState, ProcessType, Refusal, RouteTable};
+use renga_model::{AppId, DynoId, DynoState, ProcessType, Refusal, RouteTable};
 use renga_planner::{AppFacts, table};
 use renga_ports::RouteFeedError;
 use renga_store::{OrNone, Read};
@@ -55,9 +58,10 @@ impl Loop for Routes {
         let table = RouteTable { generation, apps };
         match engine.routes.publish(&table).await {
             Ok(answer) => {
-                engine.published.record(table, answer);
+                let (dynos, apps): (BTreeSet<_>, BTreeSet<_>) = leaving.into_iter().unzip();
+                engine.published.record(table, dynos, answer);
                 engine.changes.tell();
-                leaving.into_iter().for_each(|app| engine.wake.formation(app));
+                apps.into_iter().for_each(|app| engine.wake.formation(app));
                 let draining = engine.published.is_draining();
                 Ok(if draining { Next::Again(DRAIN_LOOK) } else { Next::Rest })
             }
@@ -80,19 +84,22 @@ impl Loop for Routes {
     }
 }
 
-/// What routing needs of every app, and the apps that have a web dyno leaving.
-fn gather(read: &Read<'_>, domain: &str) -> Result<(Vec<AppFacts>, Vec<renga_model::AppId>), Refusal> {
+/// Dynos that were asked to go, and their apps.
+type Leaving = Vec<(DynoId, AppId)>;
+
+/// What routing needs of every app, and the dynos that leave, those of destroyed apps too.
+fn gather(read: &Read<'_>, domain: &str) -> Result<(Vec<AppFacts>, Leaving), Refusal> {
     let mut dynos = BTreeMap::<_, Vec<_>>::new();
+    let mut leaving = Vec::new();
     for dyno in read.dyno_list()? {
+        if dyno.state == DynoState::Stopping {
+            leaving.push((dyno.id, dyno.app));
+        }
         dynos.entry(dyno.app).or_default().push(dyno);
     }
-    let mut leaving = Vec::new();
     let mut facts = Vec::new();
     for app in read.app_list()? {
         let dynos = dynos.remove(&app.id).unwrap_or_default();
-        if dynos.iter().any(|dyno| dyno.state == DynoState::Stopping) {
-            leaving.push(app.id);
-        }
         let release = read.release_current(app.id)?;
         let has_code = release.as_ref().is_some_and(|release| release.slug.is_some());
         let declares_web = match release.as_ref().and_then(|release| release.slug) {

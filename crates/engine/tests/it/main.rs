@@ -7,5 +7,5 @@ mod faults;
 mod formation;
 mod garbage;
 mod plane;
-mod sim;
+mod simulation;
 mod story;

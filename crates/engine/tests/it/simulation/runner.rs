@@ -21,6 +21,8 @@ const HEAL_TIMEOUT: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(45);
 /// Clock time let pass at once while a dyno drains: less than the time after which it is stopped regardless.
 const CLOCK_STEP: Duration = Duration::from_secs(20);
+/// Looks at draining dynos before the clock is left where it is.
+const DRAIN_LOOKS: usize = 40;
 
 pub(crate) struct Runner {
     pub(crate) rng: StdRng,
@@ -129,19 +131,26 @@ impl Runner {
     pub(crate) async fn move_clock(&mut self, by: Duration) {
         let mut left = by;
         while !left.is_zero() {
-            for _ in 0..40 {
-                if !facts::look(&self.bench).await.is_draining() {
-                    break;
-                }
-                self.pass(Duration::from_millis(100)).await;
-            }
-            if facts::look(&self.bench).await.is_draining() {
+            // What is on its way to the ledger bears the time at which it set out: it arrives before the clock moves on.
+            self.ask(async |engine| engine.store.write(|_| Ok::<_, Refusal>(())).await).await;
+            if self.drains_on().await {
                 return;
             }
             let step = left.min(CLOCK_STEP);
             self.bench.world.clock().advance(step);
             left -= step;
         }
+    }
+
+    /// Whether a dyno is draining, and does not come to its end in some time.
+    async fn drains_on(&mut self) -> bool {
+        for _ in 0..DRAIN_LOOKS {
+            if !facts::look(&self.bench).await.is_draining() {
+                return false;
+            }
+            self.pass(Duration::from_millis(100)).await;
+        }
+        true
     }
 
     /// The plane is killed, and another one started, with faults and a manner of hearing of its own.
