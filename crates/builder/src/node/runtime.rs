@@ -321,8 +321,10 @@ fn add_npm(
     let modules = home.join("lib/node_modules");
     files::remove(&modules.join("npm"))?;
     bootstrap.unpack("npm", &versions.npm, &modules.join("npm"))?;
-    for program in ["npm", "npx"] {
-        link_program(home, program, &format!("npm/bin/{program}-cli.js"))?;
+    link_program(home, "npm", "npm/bin/npm-cli.js")?;
+    // npm has had it since 5.2.
+    if modules.join("npm/bin/npx-cli.js").is_file() {
+        link_program(home, "npx", "npm/bin/npx-cli.js")?;
     }
     context.log.detail(format!("Using npm version: {}", versions.npm));
     Ok(())

@@ -17,7 +17,7 @@ mod repositories;
 
 use std::time::Duration;
 
-use renga_model::Refusal;
+use renga_model::{Fault, Refusal};
 
 use crate::{
     Engine,
@@ -29,7 +29,7 @@ use crate::{
 /// Releases expired in one pass before the sizes are looked at again.
 const EXPIRE_AT_ONCE: usize = 16;
 
-/// When layers that were too young have aged.
+/// When layers that were too young have aged, or the node is back.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Garbage {
@@ -59,7 +59,11 @@ impl Loop for Garbage {
     async fn pass(&self, (): ()) -> Result<Next, Refusal> {
         let engine = &self.engine;
         files::sweep(engine).await?;
-        let layers = layers::sweep(engine).await?;
+        let layers = match layers::sweep(engine).await {
+            // As it is for a moment after every start.
+            Err(refusal) if refusal.fault == Fault::Unavailable => return Ok(Next::Again(LOOK_AGAIN)),
+            other => other?,
+        };
         let outputs = outputs::sweep(engine).await?;
         let repositories = repositories::measure(engine).await?;
         let rest = if layers.any_young { Next::Again(LOOK_AGAIN) } else { Next::Rest };
