@@ -1,47 +1,11 @@
-"""Runs end-to-end tests: `python3 tests/e2e [NAME ...]`. Each module `test_*.py` has functions `test_*`; those called
-`soak_*` run with `RENGA_SOAK=1` only.
+"""Runs end-to-end tests: `python3 tests/e2e [NAME ...]`."""
 
-The closing line is `N passed, N failed`; the exit code says whether any failed.
-"""
-
-import importlib
-import os
 import pathlib
 import sys
-import time
-import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-KINDS = ("test_", "soak_") if os.environ.get("RENGA_SOAK") else ("test_",)
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from runner import main
 
-def tests(wanted):
-    for path in sorted(HERE.glob("test_*.py")):
-        module = importlib.import_module(path.stem)
-        for name, function in list(vars(module).items()):
-            label = f"{path.stem[5:]}::{name[5:]}"
-            if name.startswith(KINDS) and callable(function) and (not wanted or any(w in label for w in wanted)):
-                yield label, function
-
-
-def main():
-    passed, failed = 0, []
-    for label, function in tests(sys.argv[1:]):
-        started = time.monotonic()
-        print(f"{label} ...", flush=True)
-        try:
-            function()
-            passed += 1
-            print(f"{label} ok ({time.monotonic() - started:.1f} s)", flush=True)
-        except Exception:
-            failed.append(label)
-            traceback.print_exc()
-            print(f"{label} FAILED ({time.monotonic() - started:.1f} s)", flush=True)
-    for label in failed:
-        print(f"failed: {label}")
-    print(f"{passed} passed, {len(failed)} failed")
-    return 1 if failed or not passed else 0
-
-
-sys.exit(main())
+sys.exit(main(HERE))

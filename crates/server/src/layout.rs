@@ -41,6 +41,9 @@ impl Layout {
     pub(crate) fn router(&self) -> PathBuf {
         self.at("router")
     }
+    pub(crate) fn router_control(&self) -> PathBuf {
+        self.at("router/control.sock")
+    }
     /// What the router says of its listeners, for ports that were left to it.
     pub(crate) fn router_addresses(&self) -> PathBuf {
         self.at("router/addresses.json")

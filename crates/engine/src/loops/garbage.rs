@@ -30,7 +30,7 @@ use crate::{
 const EXPIRE_AT_ONCE: usize = 16;
 
 /// When layers that were too young have aged, or the node is back.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 pub(crate) struct Garbage {
     engine: Engine,

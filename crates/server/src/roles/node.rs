@@ -1,5 +1,7 @@
 //! `renga node`: the only role with root. It parses no byte of the internet: its one Unix socket belongs to the server.
 
+use std::os::unix::net::UnixStream;
+
 use anyhow::{Context, Result, bail};
 use renga_runtime::{InstanceName, Ipv4Cidr};
 
@@ -24,9 +26,26 @@ pub(crate) fn uninstall(config: &Config) -> Result<()> {
     }
     let layout = Layout::new(&config.data_dir);
     let instance = Instance::load(&config.data_dir)?;
+    refuse_while_running(&layout)?;
     renga_runtime::remove_instance(&hand_config(config, &layout, &instance)?)?;
     std::fs::remove_dir_all(&config.data_dir)
         .with_context(|| format!("could not remove {}", config.data_dir.display()))
+}
+
+/// Whoever listens would lose the ground under its feet.
+fn refuse_while_running(layout: &Layout) -> Result<()> {
+    let sockets =
+        [("node", layout.node_socket()), ("router", layout.router_control()), ("server", layout.hook_socket())];
+    for (role, socket) in sockets {
+        if UnixStream::connect(&socket).is_ok() {
+            bail!(
+                "renga {role} is running in {}; stop the platform first (systemctl disable --now renga-node \
+                 renga-server renga-router, or SIGTERM to `renga up`)",
+                layout.root.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn hand_config(config: &Config, layout: &Layout, instance: &Instance) -> Result<renga_runtime::Config> {

@@ -53,7 +53,7 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         runtime: Arc::new(NodeClient::new(layout.node_socket(), layout.dynos())),
         logs: Arc::new(log_store(&layout)?),
         git: Arc::new(git.clone()),
-        routes: Arc::new(UnixRouteFeed::new(layout.router().join("control.sock"))),
+        routes: Arc::new(UnixRouteFeed::new(layout.router_control())),
         clock: Arc::new(SystemClock),
     };
     let engine = Engine::new(store, hands, settings);

@@ -6,8 +6,8 @@ use renga_ports::RuntimeError;
 
 use crate::{Engine, error};
 
-/// The node's clock may be behind ours.
-const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(30);
+/// Times of files are some milliseconds behind the clock.
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(1);
 
 pub(super) struct Layers {
     /// Of those that stay.
