@@ -102,7 +102,11 @@ async fn step(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
         DynoState::Exited => finish::conclude(engine, &facts, dyno).await,
         DynoState::Planned | DynoState::Starting | DynoState::Up | DynoState::Stopping => {
             engine.logs.follow_output(&facts.build.id.to_string(), dyno.id);
-            dynos::ask_to_start(engine, dyno, prepare::spec(engine, &facts, dyno)?).await?;
+            if let Err(failed) = dynos::ask_to_start(engine, dyno, prepare::spec(engine, &facts, dyno)?).await
+            {
+                finish::tell_waiting(engine, &facts, dyno).await?;
+                return Err(failed);
+            }
             // Its own exit wakes us; the age is looked at in case the supervisor did not end it.
             Ok(Next::Again(engine.settings.build_timeout))
         }

@@ -34,8 +34,11 @@ pub(crate) fn uninstall(config: &Config) -> Result<()> {
 
 /// Whoever listens would lose the ground under its feet.
 fn refuse_while_running(layout: &Layout) -> Result<()> {
-    let sockets =
-        [("node", layout.node_socket()), ("router", layout.router_control()), ("server", layout.hook_socket())];
+    let sockets = [
+        ("node", layout.node_socket()),
+        ("router", layout.router_control()),
+        ("server", layout.hook_socket()),
+    ];
     for (role, socket) in sockets {
         if UnixStream::connect(&socket).is_ok() {
             bail!(

@@ -1,8 +1,13 @@
 //! `renga up`: all three roles from one command. It makes the data directory, starts node, server and router as their
 //! own users, starts again what dies, and ends them all when it is told to. Dynos outlive it.
+//!
+//! ```text
+//! start ──all three answer──> ready ──one dies──> it is started again
+//!   └──one ends first──> the others are stopped, and `renga up` fails: trying again would change nothing
+//! ```
 
 use std::{
-    os::unix::process::CommandExt as _,
+    os::unix::{net::UnixStream, process::CommandExt as _},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -11,7 +16,9 @@ use anyhow::{Context, Result, bail};
 use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
+    task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, instance::Instance, layout::Layout};
 
@@ -42,49 +49,55 @@ pub(crate) async fn run(config: &Config, flags: &[String]) -> Result<()> {
         Role { name: "router", uid: instance.router_uid, gid: instance.group() },
         Role { name: "server", uid: instance.server_uid, gid: instance.group() },
     ];
-    let stop = tokio_util::sync::CancellationToken::new();
-    let keepers =
-        roles.map(|role| tokio_util::task::AbortOnDropHandle::new(keep(role, flags.to_vec(), stop.clone())));
-    tell_when_ready(&layout, config, stop.clone());
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+    let stop = CancellationToken::new();
+    let ready = tell_when_ready(&layout, config, stop.clone());
+    let mut keepers = JoinSet::new();
+    for role in roles {
+        keepers.spawn(keep(role, flags.to_vec(), ready.clone(), stop.clone()));
     }
-    tracing::info!("stopping; dynos go on");
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let failed = tokio::select! {
+        _ = term.recv() => Ok(()),
+        _ = int.recv() => Ok(()),
+        // A keeper ends by itself only if its role could not even be started.
+        Some(ended) = keepers.join_next() => ended?,
+    };
+    match &failed {
+        Ok(()) => tracing::info!("stopping; dynos go on"),
+        Err(_) => tracing::info!("stopping what has started"),
+    }
     stop.cancel();
-    for keeper in keepers {
-        keeper.await??;
+    while let Some(ended) = keepers.join_next().await {
+        ended??;
     }
     std::fs::remove_file(layout.endpoints()).ok();
-    Ok(())
+    failed
 }
 
-/// Runs one role for ever, until `stop`.
-fn keep(
+/// Runs one role for ever, until `stop`. One that ends before the platform was `ready` is not tried again.
+async fn keep(
     role: Role,
     flags: Vec<String>,
-    stop: tokio_util::sync::CancellationToken,
-) -> tokio::task::JoinHandle<Result<()>> {
-    #[expect(clippy::disallowed_methods, reason = "its handle is awaited at the end of `run`")]
-    tokio::spawn(async move {
-        let mut pause = RESTART_FIRST / 2;
-        while !stop.is_cancelled() {
-            let started = Instant::now();
-            let mut child = start(&role, &flags)?;
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return end(&role, child).await,
-                status = child.wait() => tracing::error!(role.name = role.name, "{} ended ({}); starting it again", role.name, status?),
-            }
-            pause = if started.elapsed() > LIVED_LONG { RESTART_FIRST } else { RESTART_MAX.min(pause * 2) };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
+    ready: CancellationToken,
+    stop: CancellationToken,
+) -> Result<()> {
+    let mut pause = RESTART_FIRST / 2;
+    while !stop.is_cancelled() {
+        let started = Instant::now();
+        let mut child = start(&role, &flags)?;
+        let status = tokio::select! {
+            biased;
+            () = stop.cancelled() => return end(&role, child).await,
+            status = child.wait() => status?,
+        };
+        if !ready.is_cancelled() {
+            bail!("renga {} could not start ({status}); its own words above say why", role.name);
         }
-        Ok(())
-    })
+        tracing::error!(role.name = role.name, "{} ended ({status}); starting it again", role.name);
+        pause = if started.elapsed() > LIVED_LONG { RESTART_FIRST } else { RESTART_MAX.min(pause * 2) };
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+    }
+    Ok(())
 }
 
 fn start(role: &Role, flags: &[String]) -> Result<Child> {
@@ -110,13 +123,17 @@ async fn end(role: &Role, mut child: Child) -> Result<()> {
     Ok(())
 }
 
-/// Prints where everything is, once the server has said so.
-fn tell_when_ready(layout: &Layout, config: &Config, stop: tokio_util::sync::CancellationToken) {
-    let (file, data_dir) = (layout.endpoints(), config.data_dir.clone());
+/// Prints where everything is, once the server has said so and the others answer; then the token is cancelled.
+fn tell_when_ready(layout: &Layout, config: &Config, stop: CancellationToken) -> CancellationToken {
+    let (layout, data_dir, ready) = (layout.clone(), config.data_dir.clone(), CancellationToken::new());
+    let told = ready.clone();
     let wait = async move {
         loop {
-            let text = tokio::fs::read_to_string(&file).await.unwrap_or_default();
-            if let Ok(endpoints) = serde_json::from_str::<crate::endpoints::Endpoints>(&text) {
+            let text = tokio::fs::read_to_string(layout.endpoints()).await.unwrap_or_default();
+            let answers = [layout.node_socket(), layout.router_control()]
+                .iter()
+                .all(|s| UnixStream::connect(s).is_ok());
+            if answers && let Ok(endpoints) = serde_json::from_str::<crate::endpoints::Endpoints>(&text) {
                 tracing::info!(
                     "ready: API {}, apps at {} (NAME.{}). Next: renga exec --data-dir {} -- heroku create",
                     endpoints.api,
@@ -124,11 +141,12 @@ fn tell_when_ready(layout: &Layout, config: &Config, stop: tokio_util::sync::Can
                     endpoints.domain,
                     data_dir.display()
                 );
-                return;
+                return told.cancel();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     #[expect(clippy::disallowed_methods, reason = "it ends with `stop`, and nothing is lost with it")]
     tokio::spawn(async move { stop.run_until_cancelled(wait).await });
+    ready
 }

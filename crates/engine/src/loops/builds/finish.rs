@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use renga_model::{
-    Build, BuildSource, BuildStatus, Dyno, ExitReason, LayerDigest, Refusal, Release, ReleaseStatus, Slug,
-    SlugId, SlugLayer, limits,
+    Build, BuildSource, BuildStatus, Dyno, DynoState, ExitReason, LayerDigest, Refusal, Release,
+    ReleaseStatus, Slug, SlugId, SlugLayer, limits,
 };
 use renga_ports::{BUILD_RESULT_PATH, BuildResult, BuiltLayer, RuntimeError};
 use renga_store::BuildCache;
@@ -23,10 +24,23 @@ use renga_store::OrNone;
 /// Bytes of `/out/result.json` (ours; a real one has a few hundred).
 const RESULT_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Steps of the build's output that the engine writes; the builder's own lines come before all of them.
-const STEP_PACKED: u64 = 1;
-const STEP_LAUNCHED: u64 = 2;
-const STEP_FAILED: u64 = 3;
+/// Steps of the build's output that the engine writes; the builder's own lines come after the first of them.
+const STEP_WAITING: u64 = 1;
+const STEP_PACKED: u64 = 2;
+const STEP_LAUNCHED: u64 = 3;
+const STEP_FAILED: u64 = 4;
+/// A node that is away for less than this has been restarted, and nobody needs to know.
+const AWAY_UNTOLD: SignedDuration = SignedDuration::from_secs(5);
+
+/// The build can't begin because the node does not answer: whoever watches reads why nothing happens.
+pub(crate) async fn tell_waiting(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<(), Refusal> {
+    let waited = engine.now().duration_since(facts.build.updated_at);
+    if dyno.state != DynoState::Starting || waited < AWAY_UNTOLD {
+        return Ok(());
+    }
+    let text = " !     The dyno manager does not answer; the build begins when it is back.\n";
+    engine.logs.output_append(&facts.build.id.to_string(), STEP_WAITING, text).await.map_err(error::logs)
+}
 
 /// The dyno has exited: pack and release, or fail.
 pub(crate) async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Next, Refusal> {

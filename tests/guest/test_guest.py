@@ -1,0 +1,70 @@
+"""Control groups v2, systemd's units, and a power cut: on a machine as users have it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+from guest import ROOT, Guest
+
+RENGA = pathlib.Path(os.environ.get("RENGA_BIN", ROOT / "target/release/renga"))
+INSIDE = ["python3", "/opt/renga/tests/guest/inside.py"]
+# Under emulation a story takes ten times as long.
+STORY_SECONDS = 900
+
+
+def test_a_machine_as_users_have_it():
+    files = {
+        "/usr/local/bin/renga": RENGA.resolve(),
+        "/opt/renga/tests": ROOT / "tests",
+        "/opt/renga/examples": ROOT / "examples",
+    }
+    began = time.monotonic()
+    with Guest(files) as guest:
+        print(f"    the guest is up: {time.monotonic() - began:.1f} s", flush=True)
+        assert guest.run("stat", "-f", "-c", "%T", "/sys/fs/cgroup").strip() == "cgroup2fs"
+        for name in ("installs", "limits_hold", "services_restart", "before_the_cut"):
+            story(guest, name)
+        began = time.monotonic()
+        guest.cut_power()
+        print(f"    up again after the power cut: {time.monotonic() - began:.1f} s", flush=True)
+        for name in ("after_the_cut", "uninstalls"):
+            story(guest, name)
+
+
+def story(guest, name):
+    began = time.monotonic()
+    said = guest.run(*INSIDE, name, env={"RENGA_BIN": "/usr/local/bin/renga"}, seconds=STORY_SECONDS)
+    figures = [line for line in said.splitlines() if line.startswith("figure: ")]
+    print("\n".join([f"    {name}: {time.monotonic() - began:.1f} s", *figures]), flush=True)
+
+
+def test_real_tests_of_the_node_and_the_supervisor():
+    """The very programs that ran on this machine, at the same paths: they know where their helpers are."""
+    programs = [*test_programs("renga-dyno", "renga-runtime"), *helpers()]
+    files = {str(program): program for program in programs}
+    with Guest(files) as guest:
+        for program in test_programs("renga-dyno", "renga-runtime"):
+            began = time.monotonic()
+            said = guest.run(program, "real_", seconds=STORY_SECONDS, env={"RUST_BACKTRACE": "0"})
+            [line] = [line for line in said.splitlines() if line.startswith("test result: ")]
+            print(f"    {program.name}: {line} {time.monotonic() - began:.1f} s", flush=True)
+
+
+def cargo(*words):
+    """What cargo says of what it has made: executables by (package, kind)."""
+    said = subprocess.run(["cargo", *words, "--locked", "--message-format=json"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for line in said.splitlines():
+        message = json.loads(line)
+        if message.get("executable"):
+            yield message["target"]["kind"], pathlib.Path(message["executable"])
+
+
+def test_programs(*packages):
+    words = [word for package in packages for word in ("-p", package)]
+    return [program for kind, program in cargo("test", "--no-run", *words) if "test" in kind]
+
+
+def helpers():
+    return [program for kind, program in cargo("build", "--workspace", "--bins") if "bin" in kind and program.name != "renga"]
