@@ -1,20 +1,28 @@
-//! `renga install`: systemd units for the three roles, started at boot.
+//! `renga install`: systemd units for the three roles, started at boot, and the users that they run as.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail};
 
 use crate::{config::Config, instance::Instance, layout::Layout};
 
+const ROLES: [&str; 3] = ["node", "server", "router"];
+const UNITS: &str = "/etc/systemd/system";
+const USERS: &str = "/etc/sysusers.d/renga.conf";
+const SERVER_USER: &str = "renga-server";
+const ROUTER_USER: &str = "renga-router";
+const GROUP: &str = "renga";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallArgs {
     #[command(flatten)]
     pub(crate) config: crate::config::ConfigArgs,
     /// Where the units go
-    #[arg(long, value_name = "DIR", default_value = "/etc/systemd/system")]
+    #[arg(long, value_name = "DIR", default_value = UNITS)]
     pub(crate) units: PathBuf,
     /// Print the units instead of writing them
     #[arg(long)]
@@ -23,9 +31,9 @@ pub(crate) struct InstallArgs {
 
 pub(crate) fn run(args: &InstallArgs, config: &Config) -> Result<String> {
     let program = std::env::current_exe().context("could not find this program")?;
-    let (program, flags) = (text(&program)?, flags(args)?);
+    let (program, flags) = (text(&program)?, flags(args, config)?);
     if args.print {
-        let units = ["node", "server", "router"].map(|role| unit(role, &program, &flags, None));
+        let units = ROLES.map(|role| unit(role, &program, &flags));
         return Ok(units.join("\n"));
     }
     fs::create_dir_all(&config.data_dir).context("could not make the data directory")?;
@@ -37,24 +45,73 @@ pub(crate) fn run(args: &InstallArgs, config: &Config) -> Result<String> {
             args.units.display()
         );
     }
-    for role in ["node", "server", "router"] {
-        let path = args.units.join(format!("renga-{role}.service"));
-        fs::write(&path, unit(role, &program, &flags, Some(&instance)))
+    make_users(&instance)?;
+    for role in ROLES {
+        let path = args.units.join(unit_name(role));
+        fs::write(&path, unit(role, &program, &flags))
             .with_context(|| format!("could not write {}", path.display()))?;
     }
     Ok(format!(
-        "Wrote renga-node, renga-server and renga-router to {}.\nStart them now and at every boot with:\n\n  systemctl daemon-reload && systemctl enable --now renga-node renga-server renga-router\n",
+        "Wrote {0} to {1}.\nStart them now and at every boot with:\n\n  systemctl daemon-reload && systemctl enable --now {0}\n",
+        ROLES.map(|role| format!("renga-{role}")).join(" "),
         args.units.display()
     ))
 }
 
+/// systemd runs nothing as a number without a name.
+fn make_users(instance: &Instance) -> Result<()> {
+    let group = instance.group();
+    let users = format!(
+        "# Written by `renga install`.\ng {GROUP} {group}\n\
+         u {SERVER_USER} {}:{group} \"Renga server\"\nu {ROUTER_USER} {}:{group} \"Renga router\"\n",
+        instance.server_uid, instance.router_uid
+    );
+    fs::create_dir_all(Path::new(USERS).parent().unwrap_or(Path::new("/")))
+        .context("could not make the folder of sysusers")?;
+    fs::write(USERS, users).with_context(|| format!("could not write {USERS}"))?;
+    run_tool("systemd-sysusers", &[USERS])
+}
+
+/// What [`run`] has put on the machine, if it was for this data directory. Nothing to remove is fine.
+pub(crate) fn remove(data_dir: &Path) -> Result<()> {
+    let units = Path::new(UNITS);
+    let node = fs::read_to_string(units.join(unit_name("node"))).unwrap_or_default();
+    let data_dir = text(data_dir).unwrap_or_default();
+    let is_ours = node.contains(&format!(" --data-dir {data_dir}\n"))
+        || node.contains(&format!(" --data-dir {data_dir} "));
+    if !is_ours {
+        return Ok(());
+    }
+    for path in
+        ROLES.map(|role| units.join(unit_name(role))).iter().map(PathBuf::as_path).chain([Path::new(USERS)])
+    {
+        fs::remove_file(path).with_context(|| format!("could not remove {}", path.display()))?;
+    }
+    run_tool("systemctl", &["daemon-reload"])?;
+    for user in [SERVER_USER, ROUTER_USER] {
+        run_tool("userdel", &[user])?;
+    }
+    run_tool("groupdel", &[GROUP])
+}
+
+fn run_tool(program: &str, words: &[&str]) -> Result<()> {
+    let done =
+        Command::new(program).args(words).output().with_context(|| format!("could not run {program}"))?;
+    if !done.status.success() {
+        bail!("{program} {} failed: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim());
+    }
+    Ok(())
+}
+
+fn unit_name(role: &str) -> String {
+    format!("renga-{role}.service")
+}
+
 /// The flags that the units repeat: where the data and the configuration are.
-fn flags(args: &InstallArgs) -> Result<String> {
-    let mut flags = String::new();
-    for (flag, path) in [("--data-dir", &args.config.data_dir), ("--config", &args.config.config)] {
-        if let Some(path) = path {
-            flags += &format!(" {flag} {}", text(path)?);
-        }
+fn flags(args: &InstallArgs, config: &Config) -> Result<String> {
+    let mut flags = format!(" --data-dir {}", text(&config.data_dir)?);
+    if let Some(path) = &args.config.config {
+        flags += &format!(" --config {}", text(path)?);
     }
     Ok(flags)
 }
@@ -69,24 +126,20 @@ fn text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn unit(role: &str, program: &str, flags: &str, instance: Option<&Instance>) -> String {
-    let uid = |uid: Option<u32>| uid.map_or_else(|| "(chosen at install)".to_owned(), |uid| uid.to_string());
-    let group = uid(instance.map(Instance::group));
+fn unit(role: &str, program: &str, flags: &str) -> String {
     // The node delegates its cgroup to dynos, and a stop of the unit must leave them running.
     let own = match role {
         "node" => "Delegate=yes\nKillMode=process\nOOMScoreAdjust=-900\n".to_owned(),
-        "server" => {
-            format!("User={}\nGroup={group}\nNoNewPrivileges=yes\n", uid(instance.map(|i| i.server_uid)))
-        }
+        "server" => format!("User={SERVER_USER}\nGroup={GROUP}\nNoNewPrivileges=yes\n"),
         _ => format!(
-            "User={}\nGroup={group}\nNoNewPrivileges=yes\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nLimitNOFILE=1048576\n",
-            uid(instance.map(|i| i.router_uid))
+            "User={ROUTER_USER}\nGroup={GROUP}\nNoNewPrivileges=yes\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nLimitNOFILE=1048576\n"
         ),
     };
     let after =
         if role == "node" { "network-online.target" } else { "network-online.target renga-node.service" };
+    // However often a role fails, it is tried again: a full disk or a lost network may take its time.
     format!(
-        "[Unit]\nDescription=Renga {role}\nAfter={after}\nWants=network-online.target\n\n\
+        "[Unit]\nDescription=Renga {role}\nAfter={after}\nWants=network-online.target\nStartLimitIntervalSec=0\n\n\
          [Service]\nExecStart={program} {role}{flags}\nRestart=always\nRestartSec=1\nTimeoutStopSec=40\n{own}\n\
          [Install]\nWantedBy=multi-user.target\n"
     )
@@ -98,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_node_keeps_its_dynos_and_paths_are_checked() {
-        let unit = unit("node", "/usr/bin/renga", " --data-dir /srv/renga", None);
+        let unit = unit("node", "/usr/bin/renga", " --data-dir /srv/renga");
         for line in
             ["Delegate=yes", "KillMode=process", "ExecStart=/usr/bin/renga node --data-dir /srv/renga"]
         {

@@ -28,6 +28,7 @@ pub(crate) fn uninstall(config: &Config) -> Result<()> {
     let instance = Instance::load(&config.data_dir)?;
     refuse_while_running(&layout)?;
     renga_runtime::remove_instance(&hand_config(config, &layout, &instance)?)?;
+    crate::install::remove(&config.data_dir)?;
     std::fs::remove_dir_all(&config.data_dir)
         .with_context(|| format!("could not remove {}", config.data_dir.display()))
 }
