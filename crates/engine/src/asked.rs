@@ -1,14 +1,19 @@
-//! What this process has already asked of the node: only to spare repetitions. Losing it (a restart) means asking
-//! again, which changes nothing.
+//! What this process has already asked of the node, and what it has heard: only to spare repetitions. Losing it (a
+//! restart) means asking again, which changes nothing.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 
+use jiff::Timestamp;
 use renga_model::DynoId;
 
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     starts: Mutex<BTreeSet<DynoId>>,
     stops: Mutex<BTreeSet<DynoId>>,
+    begun: Mutex<BTreeMap<DynoId, Timestamp>>,
 }
 
 impl Asked {
@@ -18,6 +23,14 @@ impl Asked {
     }
     pub(crate) fn stop(&self, dyno: DynoId) -> bool {
         self.stops.lock().expect("nothing panics while it holds this lock").insert(dyno)
+    }
+    /// When the processes of the dynos in the newest inventory began. A boot is measured from there: between the row
+    /// and the process a machine may have been without power.
+    pub(crate) fn set_begun(&self, begun: BTreeMap<DynoId, Timestamp>) {
+        *self.begun.lock().expect("nothing panics while it holds this lock") = begun;
+    }
+    pub(crate) fn begun_at(&self, dyno: DynoId) -> Option<Timestamp> {
+        self.begun.lock().expect("nothing panics while it holds this lock").get(&dyno).copied()
     }
     /// The asking failed, or the dyno is not where it should be: ask again.
     pub(crate) fn ask_again(&self, dyno: DynoId) {

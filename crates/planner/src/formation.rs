@@ -130,7 +130,7 @@ fn surges(want: &Want, process_type: &ProcessType) -> bool {
 
 fn start_reason(slot: &Slot, others: &[&Live]) -> &'static str {
     match (slot.crashes.map(|crashes| crashes.count), others.is_empty()) {
-        (Some(0), _) => "there was no room for it before",
+        (Some(0), _) => "the platform could not run it before",
         (Some(_), _) => "it crashed",
         (None, true) => "the formation asks for it",
         (None, false) => "a newer release or a restart asks for it",

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use renga_model::{Dyno, DynoEvent, DynoId, DynoState, Exit, ExitReason, Refusal, Worker};
 use renga_planner::Crashes;
 use renga_ports::{DynoSpec, RuntimeError};
 
 use crate::{Engine, error, words};
 use renga_store::{OrNone, Slot};
+
+/// A dyno that ran for so long and loses its supervisor is replaced at once.
+const EXCUSED_AGE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Asks the node for a dyno whose row stands in `Starting`, unless this process has asked already. What can't be made
 /// is recorded as an exit, so that the owner of the row sees it like any other end.
@@ -70,11 +74,14 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
                 let slots = tx.slot_fetch_all(row.app)?;
                 let before = slots.iter().find(|slot| slot.name == row.name);
                 let before = before.map(|slot| Crashes { count: slot.crashes, last_at: slot.last_crash_at });
-                let Crashes { count, last_at } = match ended.reason {
-                    ExitReason::NoRoom(_) => Crashes::no_room(ended.at),
-                    _ => Crashes::one_more(before, row.created_at, ended.at),
-                };
-                tx.slot_put(&Slot { app: row.app, name: row.name, crashes: count, last_crash_at: last_at })?;
+                if let Some(Crashes { count, last_at }) = counted(before, &row, &ended) {
+                    tx.slot_put(&Slot {
+                        app: row.app,
+                        name: row.name,
+                        crashes: count,
+                        last_crash_at: last_at,
+                    })?;
+                }
             }
         }
         Ok(true)
@@ -84,6 +91,19 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
         wake_owner(engine, dyno).await?;
     }
     Ok(())
+}
+
+/// What the end means for the next start. None: it may come at once, and nothing is held against the app.
+fn counted(before: Option<Crashes>, row: &Dyno, exit: &Exit) -> Option<Crashes> {
+    match exit.reason {
+        ExitReason::NoRoom(_) => Some(Crashes::excused(exit.at)),
+        // After a power cut, say; but a supervisor that dies at once must not be started in a circle.
+        ExitReason::SupervisorLost if exit.at.duration_since(row.created_at) > EXCUSED_AGE => None,
+        ExitReason::SupervisorLost => Some(Crashes::excused(exit.at)),
+        ExitReason::Exited | ExitReason::OutOfMemory | ExitReason::GraceOver | ExitReason::NotStarted(_) => {
+            Some(Crashes::one_more(before, row.created_at, exit.at))
+        }
+    }
 }
 
 fn tell_exit(engine: &Engine, dyno: &Dyno, exit: &Exit) {

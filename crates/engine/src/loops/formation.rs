@@ -21,6 +21,8 @@ use crate::{
 
 /// How often a dyno that leaves is looked at again while the router still has requests for it.
 const DRAIN_LOOK: Duration = Duration::from_millis(25);
+/// How often a dyno that boots is looked at before the node has said that its process has begun.
+const BEGIN_LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Formations {
     engine: Engine,
@@ -284,7 +286,11 @@ async fn watch_boots(engine: &Engine, facts: &Facts) -> Result<Option<Duration>,
     let booting = |d: &&Dyno| d.state == DynoState::Starting && d.name.process_type().is_web();
     let mut next = None;
     for dyno in facts.dynos.iter().filter(booting) {
-        let left = limits::BOOT_TIMEOUT.saturating_sub(positive(now.duration_since(dyno.updated_at)));
+        let Some(begun_at) = engine.asked.begun_at(dyno.id) else {
+            next = Some(next.map_or(BEGIN_LOOK, |next: Duration| next.min(BEGIN_LOOK)));
+            continue;
+        };
+        let left = limits::BOOT_TIMEOUT.saturating_sub(positive(now.duration_since(begun_at)));
         if !left.is_zero() {
             next = Some(next.map_or(left, |next: Duration| next.min(left)));
         } else if engine.asked.stop(dyno.id) {

@@ -61,6 +61,8 @@ async fn look(engine: &Engine, memory: &mut Memory) -> Result<(), Refusal> {
     let rows = engine.store.read(|read| read.dyno_list().map_err(error::store)).await?;
     let reports: BTreeMap<_, _> = reports.into_iter().map(|report| (report.id, report)).collect();
 
+    let begun = reports.values().filter_map(|report| Some((report.id, report.started_at?)));
+    engine.asked.set_begun(begun.collect());
     if std::mem::take(&mut memory.node_was_away) {
         ask_all_again(engine, &rows).await?;
     }

@@ -39,7 +39,7 @@ impl WorldRuntime {
         }
         if !state.dynos.contains_key(&spec.id) {
             let phase = first_phase(&state, &spec, now);
-            state.dynos.insert(spec.id, SimDyno { spec, phase });
+            state.dynos.insert(spec.id, SimDyno { spec, phase, started_at: now });
         }
         drop(state);
         self.world.tell_change();

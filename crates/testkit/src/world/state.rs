@@ -52,6 +52,7 @@ pub(crate) struct State {
 pub(crate) struct SimDyno {
     pub(crate) spec: DynoSpec,
     pub(crate) phase: DynoPhase,
+    pub(crate) started_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
