@@ -76,6 +76,7 @@ pub(crate) fn process_spec(settings: &Settings, source: &Source<'_>, dyno: &Dyno
         port: is_web.then_some(PORT),
         tty,
         attach,
+        metered: has_feature(source.app, "log-runtime-metrics"),
     }
 }
 
@@ -94,10 +95,15 @@ fn base_env(source: &Source<'_>, dyno: &Dyno) -> BTreeMap<String, Secret> {
     ] {
         env.insert(name.into(), Secret::new(value));
     }
-    if source.app.features_on.iter().any(|feature| feature == "runtime-dyno-metadata") {
+    if has_feature(source.app, "runtime-dyno-metadata") {
         env.extend(metadata(source, dyno));
     }
     env
+}
+
+/// A feature that is off by default.
+fn has_feature(app: &App, name: &str) -> bool {
+    app.features_on.iter().any(|feature| feature == name)
 }
 
 /// The app feature `runtime-dyno-metadata`. What is not known is absent, not empty.

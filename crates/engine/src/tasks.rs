@@ -9,7 +9,7 @@ use crate::{
     driver::drive,
     loops::{
         builds::Builds, deletions::Deletions, formation::Formations, garbage::Garbage, inventory,
-        one_offs::OneOffs, releases::Releases, routes::Routes,
+        one_offs::OneOffs, releases::Releases, routes::Routes, usage,
     },
 };
 
@@ -17,6 +17,8 @@ use crate::{
 pub fn run(engine: &Engine, tasks: &TaskTracker, cancel: &CancellationToken) {
     // Seen: what the node reports, into rows.
     tasks.spawn(inventory::run(engine.clone(), cancel.clone()));
+    // What dynos take, into logs.
+    tasks.spawn(usage::run(engine.clone(), cancel.clone()));
     // Wanted against seen, per app.
     tasks.spawn(drive(Arc::new(Formations::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(OneOffs::new(engine.clone())), cancel.clone()));

@@ -1,7 +1,8 @@
 //! Every line that the platform writes into an app's log or a push. Kept in one place because several are known only
 //! from memory (`heroku-behaviour.md` marks them unsourced) and may have to change together.
 
-use renga_model::{DynoState, Exit, ExitReason, LogLine, LogSource};
+use renga_model::{Dyno, DynoState, Exit, ExitReason, LogLine, LogSource, MemoryUsage};
+use renga_planner::UsageNews;
 
 pub(crate) fn heroku(at: jiff::Timestamp, ps: impl ToString, text: impl Into<String>) -> LogLine {
     LogLine { at, source: LogSource::Heroku, ps: ps.to_string(), text: text.into() }
@@ -69,6 +70,114 @@ pub(crate) const BOOT_TIMEOUT: &str =
     "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch";
 pub(crate) const ATTACH_TIMEOUT: &str = "Error R13 (Attach error) -> Failed to attach to process";
 
+/// Keys, their order and the figures' forms are Heroku's; programs read them.
+pub(crate) fn usage(dyno: &Dyno, news: &UsageNews) -> Vec<String> {
+    let of = format!("source={} dyno=heroku.{}.{}", dyno.name, dyno.app, dyno.id);
+    match news {
+        UsageNews::Load(load) => vec![format!(
+            "{of} sample#load_avg_1m={:.2} sample#load_avg_5m={:.2} sample#load_avg_15m={:.2}",
+            load.minute_1, load.minutes_5, load.minutes_15
+        )],
+        UsageNews::Memory { memory, quota_bytes } => {
+            vec![format!("{of} {}", memory_samples(memory, *quota_bytes))]
+        }
+        UsageNews::OverQuota { counted_bytes, quota_bytes } => {
+            let tenths = u128::from(*counted_bytes) * 1000 / u128::from((*quota_bytes).max(1));
+            let (percent, tenth, mib) = (tenths / 10, tenths % 10, counted_bytes / MIB);
+            vec![
+                format!("Process running mem={mib}M({percent}.{tenth}%)"),
+                "Error R14 (Memory quota exceeded)".into(),
+            ]
+        }
+    }
+}
+
+/// Resident, cache and swap add up to the total. What the kernel does not count is absent.
+fn memory_samples(memory: &MemoryUsage, quota_bytes: u64) -> String {
+    let mut samples: Vec<String> = [
+        ("total", memory.total_bytes()),
+        ("rss", memory.resident_bytes),
+        ("cache", memory.cache_bytes),
+        ("swap", memory.swap_bytes),
+    ]
+    .map(|(name, bytes)| format!("sample#memory_{name}={}", mebibytes(bytes)))
+    .into();
+    if let Some(pages) = memory.pages {
+        samples.push(format!("sample#memory_pgpgin={}pages", pages.pages_in));
+        samples.push(format!("sample#memory_pgpgout={}pages", pages.pages_out));
+    }
+    samples.push(format!("sample#memory_quota={}", mebibytes(quota_bytes)));
+    samples.join(" ")
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// `21.22MB`
+fn mebibytes(bytes: u64) -> String {
+    format!("{}.{:02}MB", bytes / MIB, bytes % MIB * 100 / MIB)
+}
+
 pub(crate) fn short(commit: &str) -> &str {
     commit.get(..8).unwrap_or(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use renga_model::{AppId, DynoId, PagesMoved, Worker};
+    use renga_planner::Load;
+
+    use super::*;
+
+    fn dyno() -> Dyno {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        Dyno {
+            id: DynoId::random(),
+            app: AppId::random(),
+            name: "web.1".parse().unwrap(),
+            worker: Worker::Formation,
+            release: None,
+            release_version: None,
+            size: "Basic".into(),
+            command: String::new(),
+            state: DynoState::Up,
+            generation: 1,
+            epoch: 1,
+            address: None,
+            exit: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    #[test]
+    fn metrics_look_like_herokus() {
+        let dyno = dyno();
+        let of = format!("source=web.1 dyno=heroku.{}.{} ", dyno.app, dyno.id);
+        let said = |news| usage(&dyno, &news).join("\n").replace(&of, "");
+        let load = Load { minute_1: 2.456, minutes_5: 1.061, minutes_15: 0.99 };
+        assert_eq!(
+            said(UsageNews::Load(load)),
+            "sample#load_avg_1m=2.46 sample#load_avg_5m=1.06 sample#load_avg_15m=0.99"
+        );
+        let pages = Some(PagesMoved { pages_in: 348_836, pages_out: 343_403 });
+        let mib = |hundredths: u64| (hundredths * MIB).div_ceil(100);
+        let memory = MemoryUsage { resident_bytes: mib(2122), cache_bytes: 0, swap_bytes: mib(105), pages };
+        let quota_bytes = 512 * MIB;
+        assert_eq!(
+            said(UsageNews::Memory { memory, quota_bytes }),
+            "sample#memory_total=22.27MB sample#memory_rss=21.22MB sample#memory_cache=0.00MB \
+             sample#memory_swap=1.05MB sample#memory_pgpgin=348836pages sample#memory_pgpgout=343403pages \
+             sample#memory_quota=512.00MB"
+        );
+        let memory = MemoryUsage { pages: None, ..memory };
+        assert!(
+            said(UsageNews::Memory { memory, quota_bytes })
+                .ends_with("swap=1.05MB sample#memory_quota=512.00MB")
+        );
+        let counted_bytes = mib(52_890);
+        assert_eq!(
+            said(UsageNews::OverQuota { counted_bytes, quota_bytes }),
+            "Process running mem=528M(103.3%)\nError R14 (Memory quota exceeded)"
+        );
+    }
 }

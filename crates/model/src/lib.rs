@@ -21,6 +21,7 @@ mod release;
 mod route;
 mod secret;
 mod size;
+mod usage;
 
 pub use account::{Account, Token, TokenScope};
 pub use app::{App, Buildpack, Formation};
@@ -39,3 +40,4 @@ pub use release::{Release, ReleaseStatus, Slug, SlugLayer};
 pub use route::{RouteApp, RouteDyno, RouteTable, WebState};
 pub use secret::Secret;
 pub use size::{DynoSize, SIZES};
+pub use usage::{MemoryUsage, PagesMoved};

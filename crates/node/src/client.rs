@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use renga_model::{DynoId, LayerDigest};
 use renga_ports::{
-    AttachSession, Capacity, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime, RuntimeError,
+    AttachSession, Capacity, DynoReport, DynoSpec, DynoUsage, LayerInfo, PackedLayer, Runtime, RuntimeError,
 };
 use tokio::{
     io::BufReader,
@@ -179,6 +179,13 @@ impl Runtime for NodeClient {
 
     async fn layer_remove(&self, digest: &LayerDigest, packed_before: Timestamp) -> Result<(), RuntimeError> {
         self.call(Call::LayerRemove { digest: digest.clone(), packed_before }).await.and_then(done)
+    }
+
+    async fn usage(&self) -> Result<Vec<DynoUsage>, RuntimeError> {
+        match self.call(Call::Usage).await? {
+            Reply::Usage(usage) => Ok(usage),
+            other => Err(confused(&other)),
+        }
     }
 
     async fn capacity(&self) -> Result<Capacity, RuntimeError> {

@@ -145,6 +145,7 @@ async fn obey(hand: &Hand, call: Call, shutdown: &CancellationToken) -> Reply {
             hand.layer_remove(&digest, packed_before).await.map(done)
         }
         Call::Capacity => hand.capacity().await.map(Reply::Capacity),
+        Call::Usage => hand.usage().await.map(Reply::Usage),
     };
     outcome.unwrap_or_else(Reply::Failed)
 }

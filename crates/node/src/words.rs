@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use renga_model::{DynoId, LayerDigest};
-use renga_ports::{Capacity, DynoReport, DynoSpec, LayerInfo, PackedLayer, RuntimeError};
+use renga_ports::{Capacity, DynoReport, DynoSpec, DynoUsage, LayerInfo, PackedLayer, RuntimeError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -37,6 +37,7 @@ pub(crate) enum Call {
     Layers,
     LayerRemove { digest: LayerDigest, packed_before: Timestamp },
     Capacity,
+    Usage,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +56,7 @@ pub(crate) enum Reply {
     File(Base64),
     Layers(Vec<LayerInfo>),
     Capacity(Capacity),
+    Usage(Vec<DynoUsage>),
     Failed(RuntimeError),
 }
 

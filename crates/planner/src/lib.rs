@@ -6,7 +6,9 @@
 mod backoff;
 mod formation;
 mod routes;
+mod usage;
 
 pub use backoff::{Crashes, restart_at};
 pub use formation::{Action, Live, Slot, Want, plan};
 pub use routes::{AppFacts, table};
+pub use usage::{Load, UsageNews, usage_news};

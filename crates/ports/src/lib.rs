@@ -20,5 +20,5 @@ pub use logs::{LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
 pub use routes::{Published, RouteFeed, RouteFeedError};
 pub use runtime::{
     AttachInput, AttachOutput, AttachSession, Capacity, DynoLimits, DynoPhase, DynoReport, DynoSpec,
-    InputFile, LayerInfo, MountedLayer, PackedLayer, Runtime, RuntimeError, SpecFile, Tty,
+    DynoUsage, InputFile, LayerInfo, MountedLayer, PackedLayer, Runtime, RuntimeError, SpecFile, Tty,
 };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use renga_model::{AppId, DynoId, DynoKind, DynoName, Exit, LayerDigest, Secret, StackName};
+use renga_model::{AppId, DynoId, DynoKind, DynoName, Exit, LayerDigest, MemoryUsage, Secret, StackName};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -45,6 +45,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Removes an image. Refused while it is mounted for a dyno, and if it was packed, for the first time or again,
     /// at `packed_before` or later: a build that has not named its layers yet must find them.
     async fn layer_remove(&self, digest: &LayerDigest, packed_before: Timestamp) -> Result<(), RuntimeError>;
+
+    /// What each dyno that runs takes at this moment. One that is only beginning, or ending, may be absent.
+    async fn usage(&self) -> Result<Vec<DynoUsage>, RuntimeError>;
 
     /// What is free.
     async fn capacity(&self) -> Result<Capacity, RuntimeError>;
@@ -96,6 +99,9 @@ pub struct DynoSpec {
     pub tty: Option<Tty>,
     /// Whether input and output belong to an attached client. If not, output goes to log segments.
     pub attach: bool,
+    /// Whether [`Runtime::usage`] counts its runnable tasks, too.
+    #[serde(default)]
+    pub metered: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -157,6 +163,16 @@ pub enum DynoPhase {
     /// Its process runs and, if it has a port, that has answered once.
     Ready,
     Exited(Exit),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynoUsage {
+    pub id: DynoId,
+    pub memory: MemoryUsage,
+    /// `DynoLimits::memory_bytes` of its spec.
+    pub quota_bytes: u64,
+    /// Tasks that had, or waited for, a processor. None unless its spec said `metered`.
+    pub runnable_tasks: Option<u32>,
 }
 
 /// A layer image that was made, or existed already with the same content.

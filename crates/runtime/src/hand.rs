@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use renga_model::{DynoId, LayerDigest};
 use renga_ports::{
-    AttachSession, Capacity, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime, RuntimeError,
+    AttachSession, Capacity, DynoReport, DynoSpec, DynoUsage, LayerInfo, PackedLayer, Runtime, RuntimeError,
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -228,6 +228,15 @@ impl Runtime for Hand {
         Ok(self.blocking(move |inner| inner.layer_remove(&digest, packed_before)).await?)
     }
 
+    async fn usage(&self) -> std::result::Result<Vec<DynoUsage>, RuntimeError> {
+        let entries = self.inner.table().all();
+        let usage = self.blocking(move |inner| {
+            let running = entries.iter().filter(|entry| !entry.has_exited());
+            Ok(running.filter_map(|entry| inner.usage(entry)).collect())
+        });
+        Ok(usage.await?)
+    }
+
     async fn capacity(&self) -> std::result::Result<Capacity, RuntimeError> {
         let capacity = self.blocking(|inner| {
             let (disk_bytes_free, disk_bytes_total) = disk_free(inner.paths.node())?;
@@ -242,6 +251,16 @@ impl Runtime for Hand {
 impl Inner {
     pub(crate) fn note_change(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn usage(&self, entry: &Entry) -> Option<DynoUsage> {
+        let (id, plan) = (entry.label.id, &entry.plan);
+        if plan.quota_bytes == 0 {
+            return None;
+        }
+        let memory = self.cgroups.memory(id)?;
+        let runnable_tasks = if plan.metered { Some(self.cgroups.runnable_tasks(id)?) } else { None };
+        Some(DynoUsage { id, memory, quota_bytes: plan.quota_bytes, runnable_tasks })
     }
 
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {

@@ -22,6 +22,11 @@ pub(crate) struct Plan {
     /// The stack's image, by its key.
     pub(crate) stack: String,
     pub(crate) uid_base: u32,
+    /// What its memory is compared with; 0 for a dyno of a version that did not write it down.
+    #[serde(default)]
+    pub(crate) quota_bytes: u64,
+    #[serde(default)]
+    pub(crate) metered: bool,
 }
 
 pub(crate) const PLAN_VERSION: u32 = 1;

@@ -86,6 +86,8 @@ impl Inner {
                 layers,
                 stack: stack.key.clone(),
                 uid_base: self.config.range_base(index),
+                quota_bytes: spec.limits.memory_bytes,
+                metered: spec.metered,
             };
             let entry = Arc::new(Entry::new(label, plan));
             table.insert(Arc::clone(&entry));

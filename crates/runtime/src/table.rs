@@ -151,6 +151,8 @@ mod tests {
             layers: Vec::new(),
             stack: "stack-x".into(),
             uid_base: 100_000,
+            quota_bytes: 1,
+            metered: false,
         };
         Arc::new(Entry::new(label, plan))
     }

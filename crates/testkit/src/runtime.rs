@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use renga_model::{DynoId, Exit, ExitReason, LayerDigest};
+use renga_model::{DynoId, Exit, ExitReason, LayerDigest, MemoryUsage};
 use renga_ports::{
-    AttachInput, AttachOutput, AttachSession, Capacity, DynoPhase, DynoReport, DynoSpec, LayerInfo,
-    PackedLayer, Runtime, RuntimeError,
+    AttachInput, AttachOutput, AttachSession, Capacity, DynoPhase, DynoReport, DynoSpec, DynoUsage,
+    LayerInfo, PackedLayer, Runtime, RuntimeError,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -141,6 +141,17 @@ impl Runtime for SimRuntime {
     }
     async fn layer_remove(&self, _: &LayerDigest, _: Timestamp) -> Result<(), RuntimeError> {
         Ok(())
+    }
+    async fn usage(&self) -> Result<Vec<DynoUsage>, RuntimeError> {
+        let dynos = self.dynos.lock().expect("nothing panics while it holds this lock");
+        let runs = |sim: &&Sim| !matches!(sim.report.phase, DynoPhase::Exited(_));
+        let usage = |sim: &Sim| DynoUsage {
+            id: sim.spec.id,
+            memory: MemoryUsage::default(),
+            quota_bytes: sim.spec.limits.memory_bytes,
+            runnable_tasks: sim.spec.metered.then_some(0),
+        };
+        Ok(dynos.values().filter(runs).map(usage).collect())
     }
     async fn capacity(&self) -> Result<Capacity, RuntimeError> {
         const GIB: u64 = 1024 * 1024 * 1024;

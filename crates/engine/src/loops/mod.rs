@@ -9,3 +9,4 @@ pub(crate) mod inventory;
 pub(crate) mod one_offs;
 pub(crate) mod releases;
 pub(crate) mod routes;
+pub(crate) mod usage;

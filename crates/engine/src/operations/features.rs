@@ -15,13 +15,20 @@ pub struct FeatureInfo {
     pub default_on: bool,
 }
 
-pub const FEATURES: [FeatureInfo; 2] = [
+pub const FEATURES: [FeatureInfo; 3] = [
     FeatureInfo {
         name: "preboot",
         display_name: "Preboot",
         description: "New web dynos take traffic before the old ones are stopped",
         state: "general",
         default_on: true,
+    },
+    FeatureInfo {
+        name: "log-runtime-metrics",
+        display_name: "Log Runtime Metrics",
+        description: "Write memory and load of each dyno into the app's log every 20 seconds",
+        state: "beta",
+        default_on: false,
     },
     FeatureInfo {
         name: "runtime-dyno-metadata",

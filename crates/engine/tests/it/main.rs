@@ -9,3 +9,4 @@ mod garbage;
 mod plane;
 mod simulation;
 mod story;
+mod usage;

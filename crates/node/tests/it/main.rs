@@ -154,6 +154,7 @@ fn bash(script: &str) -> DynoSpec {
         port: None,
         tty: None,
         attach: false,
+        metered: false,
     }
 }
 
@@ -197,6 +198,8 @@ async fn real_a_killed_node_loses_nothing() {
     assert_eq!(site.client.layers().await.unwrap()[0].digest, layer.digest);
     site.client.layer_remove(&layer.digest, Timestamp::MAX).await.unwrap();
     assert!(site.client.capacity().await.unwrap().disk_bytes_free > 0);
+    let usage = site.client.usage().await.unwrap();
+    assert!(usage.iter().any(|dyno| dyno.id == ids[0] && dyno.quota_bytes == 128 << 20), "{usage:?}");
 
     drop(session);
     site.client.stop(ids[0], Duration::from_secs(5)).await.unwrap();

@@ -185,6 +185,41 @@ async fn real_memory_beyond_twice_the_quota_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn real_usage_counts_what_was_allocated_and_no_file_that_was_read() {
+    const MIB: u64 = 1 << 20;
+    let site = Site::open().await;
+    let script = "import os\nopen('/app/f', 'wb').write(bytes(24 << 20))\nos.sync()\n\
+        open('/app/f', 'rb').read()\nopen('/dev/shm/s', 'wb').write(bytes(8 << 20))\n\
+        x = bytearray(b'x') * (56 << 20)\nwhile True: pass";
+    let mut greedy = DynoSpec { metered: true, ..spec(&["/usr/bin/python3", "-c", script]) };
+    greedy.limits.memory_bytes = 60 * MIB;
+    let idle = bash("sleep 1000");
+    let ids = [greedy.id, idle.id];
+    for spec in [greedy, idle] {
+        site.hand.start(spec).await.unwrap();
+    }
+    let usage = async |id| site.hand.usage().await.unwrap().into_iter().find(|usage| usage.id == id);
+    let seen = site.until("memory", async || {
+        let usage = usage(ids[0]).await?;
+        let busy = usage.runnable_tasks.is_some_and(|tasks| tasks > 0);
+        (usage.memory.resident_bytes > 64 * MIB && busy).then_some(usage)
+    });
+    let seen = seen.await;
+    println!("{seen:?}");
+    assert!((64 * MIB..84 * MIB).contains(&seen.memory.resident_bytes), "{seen:?}");
+    assert!(seen.memory.cache_bytes > 20 * MIB && seen.memory.counted_bytes() > seen.quota_bytes, "{seen:?}");
+    assert_eq!((seen.quota_bytes, seen.runnable_tasks), (60 * MIB, Some(1)));
+    let idle = site.until("the other", async || usage(ids[1]).await).await;
+    assert!(idle.memory.counted_bytes() < 20 * MIB && idle.runnable_tasks.is_none(), "{idle:?}");
+
+    for id in ids {
+        site.hand.stop(id, Duration::ZERO).await.unwrap();
+        site.exit(id).await;
+    }
+    assert_eq!(site.hand.usage().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn real_a_terminal_is_attached() {
     let site = Site::open().await;
     let spec = DynoSpec {

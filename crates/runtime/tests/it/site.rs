@@ -209,6 +209,7 @@ pub(crate) fn spec(argv: &[&str]) -> DynoSpec {
         port: None,
         tty: None,
         attach: false,
+        metered: false,
     }
 }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use renga_model::{DynoId, DynoKind, Exit, ExitReason, LayerDigest};
 use renga_ports::{
-    AttachSession, Capacity, Clock, DynoPhase, DynoReport, DynoSpec, LayerInfo, PackedLayer, Runtime,
-    RuntimeError,
+    AttachSession, Capacity, Clock, DynoPhase, DynoReport, DynoSpec, DynoUsage, LayerInfo, PackedLayer,
+    Runtime, RuntimeError,
 };
 
 use super::{
@@ -175,6 +175,19 @@ impl Runtime for WorldRuntime {
             Ok(())
         };
         call!(self.faults, away(), remove())
+    }
+    async fn usage(&self) -> Result<Vec<DynoUsage>, RuntimeError> {
+        // Not counted either.
+        let state = self.world.state();
+        state.node.answers()?;
+        let runs = |dyno: &&SimDyno| !matches!(dyno.phase, DynoPhase::Exited(_));
+        let usage = |dyno: &SimDyno| DynoUsage {
+            id: dyno.spec.id,
+            memory: state.memory,
+            quota_bytes: dyno.spec.limits.memory_bytes,
+            runnable_tasks: dyno.spec.metered.then_some(state.runnable_tasks),
+        };
+        Ok(state.dynos.values().filter(runs).map(usage).collect())
     }
     async fn capacity(&self) -> Result<Capacity, RuntimeError> {
         Ok(Capacity { memory_bytes_free: 1 << 34, disk_bytes_free: 1 << 36, disk_bytes_total: 1 << 37 })

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use renga_model::{AppId, DynoId, Exit, LayerDigest, LogLine, RouteTable};
+use renga_model::{AppId, DynoId, Exit, LayerDigest, LogLine, MemoryUsage, RouteTable};
 use renga_ports::{BuildResult, BuiltLayer, Clock, DynoPhase, DynoSpec};
 use tokio::sync::Notify;
 
@@ -43,6 +43,9 @@ pub(crate) struct State {
     pub(crate) never_ready: BTreeSet<String>,
     /// Commands that end at once, and with what.
     pub(crate) exits: BTreeMap<String, i32>,
+    /// What every dyno takes.
+    pub(crate) memory: MemoryUsage,
+    pub(crate) runnable_tasks: u32,
     pub(crate) node: Node,
     pub(crate) changes_lost: bool,
     pub(crate) complaints: Vec<String>,
@@ -189,6 +192,11 @@ impl World {
     /// The opposite of [`World::exits`].
     pub fn runs(&self, command: &str) {
         self.state().exits.remove(command);
+    }
+    /// What every dyno takes from now on.
+    pub fn dynos_take(&self, memory: MemoryUsage, runnable_tasks: u32) {
+        let mut state = self.state();
+        (state.memory, state.runnable_tasks) = (memory, runnable_tasks);
     }
     /// Ends a dyno as if its process had.
     pub fn end(&self, dyno: DynoId, code: i32) {

@@ -119,6 +119,7 @@ pub(crate) fn spec(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<DynoSp
         port: None,
         tty: None,
         attach: false,
+        metered: false,
     })
 }
 
