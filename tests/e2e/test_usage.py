@@ -37,7 +37,6 @@ def test_memory_and_load_are_told():
         )
         for line in (load, memory):
             wait_for("figures", 60, lambda: told(platform, "web.1", line), 1)
-        print("\n".join(line for line in log(platform).splitlines() if "sample#" in line or "R14" in line))
 
 
 def at_least(count, times):
