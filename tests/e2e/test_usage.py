@@ -8,7 +8,7 @@ from platform_under_test import Platform, wait_for
 APP = "greedy"
 
 
-def test_memory_and_load_are_told():
+def soak_memory_and_load_are_told():
     with Platform() as platform:
         repository = platform.repository("misbehave")
         platform.heroku("create", APP, cwd=repository).ends()
