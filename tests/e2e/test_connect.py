@@ -96,7 +96,8 @@ class Connection:
         return self
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
+        # Not SIGINT: a shell that started us in the background has it ignored, and children with us.
+        self.process.send_signal(signal.SIGTERM)
         self.process.wait(10)
         self.said.close()
 

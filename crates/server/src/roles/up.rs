@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! start ──all three answer──> ready ──one dies──> it is started again
-//!   └──one ends first──> the others are stopped, and `renga up` fails: trying again would change nothing
+//!   └──one keeps ending for five seconds──> the others are stopped, and `renga up` fails
 //! ```
 
 use std::{
@@ -26,6 +26,9 @@ use crate::{config::Config, instance::Instance, layout::Layout};
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(2);
 const LIVED_LONG: Duration = Duration::from_secs(10);
+/// A role that ends before the platform was ever ready is tried again for so long: a predecessor may still hold a port
+/// or the ledger's lock.
+const FIRST_START_MAX: Duration = Duration::from_secs(5);
 /// What all roles together may take to drain and end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(28);
 
@@ -74,14 +77,14 @@ pub(crate) async fn run(config: &Config, flags: &[String]) -> Result<()> {
     failed
 }
 
-/// Runs one role for ever, until `stop`. One that ends before the platform was `ready` is not tried again.
+/// Runs one role for ever, until `stop`. One that can't begin before the platform was `ready` is an error.
 async fn keep(
     role: Role,
     flags: Vec<String>,
     ready: CancellationToken,
     stop: CancellationToken,
 ) -> Result<()> {
-    let mut pause = RESTART_FIRST / 2;
+    let (mut pause, begun) = (RESTART_FIRST / 2, Instant::now());
     while !stop.is_cancelled() {
         let started = Instant::now();
         let mut child = start(&role, &flags)?;
@@ -90,7 +93,7 @@ async fn keep(
             () = stop.cancelled() => return end(&role, child).await,
             status = child.wait() => status?,
         };
-        if !ready.is_cancelled() {
+        if !ready.is_cancelled() && begun.elapsed() > FIRST_START_MAX {
             bail!("renga {} could not start ({status}); its own words above say why", role.name);
         }
         tracing::error!(role.name = role.name, "{} ended ({status}); starting it again", role.name);

@@ -7,7 +7,7 @@ use renga_ports::RuntimeError;
 use crate::{Engine, error};
 
 /// Times of files are some milliseconds behind the clock.
-const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(1);
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_millis(100);
 
 pub(super) struct Layers {
     /// Of those that stay.
