@@ -6,7 +6,7 @@ import re
 import sqlite3
 import struct
 import subprocess
-import threading
+import sys
 import uuid
 
 from platform_under_test import Failed
@@ -157,36 +157,24 @@ _LINE_HEAD = struct.Struct("<qBH")
 
 
 class Journal:
-    """Collects every line that ever stood in an app's log: each of the two bounded files is linked aside as it appears."""
+    """Collects every line that ever stood in an app's log: each of the two bounded files is linked aside as it appears.
+
+    By a process of its own: a burst that waited fills a file in a few milliseconds, and only two stay.
+    """
 
     def __init__(self, platform, app_id):
-        self.source = platform.data / "logs" / app_id
         self.kept = platform.home / f"journal-{app_id}"
         self.kept.mkdir()
-        self.over = threading.Event()
-        self.linked = set()
-        self.thread = threading.Thread(target=self._collect, daemon=True)
-        self.thread.start()
-
-    def _collect(self):
-        # A burst that waited fills a file in a few milliseconds, and only two stay: this thread goes first.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -19)
-        while not self.over.wait(0.0005):
-            self._link_all()
-
-    def _link_all(self):
-        for name in _names(self.source):
-            if name.endswith(".log") and name not in self.linked:
-                try:
-                    os.link(self.source / name, self.kept / name)
-                    self.linked.add(name)
-                except FileNotFoundError:
-                    pass
+        collect = [sys.executable, pathlib.Path(__file__).with_name("journal_collector.py")]
+        self.collector = subprocess.Popen(
+            [*collect, platform.data / "logs" / app_id, self.kept], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.collector.stdout.read(1)
 
     def stop(self):
-        self.over.set()
-        self.thread.join()
-        self._link_all()
+        self.collector.communicate()
+        if self.collector.returncode != 0:
+            raise Failed(f"the collector of the journal exited with {self.collector.returncode}")
 
     def lines(self):
         """(is of the platform, ps, text), oldest first."""

@@ -209,11 +209,7 @@ BURST_LINES = 600_000
 
 
 def soak_lines_that_nobody_could_take_are_counted():
-    """While the server is away a dyno writes more than is kept: one L12 line with the exact number stands in the gap.
-
-    Not in every run: the log is read from outside while it rotates every few milliseconds, and on a busy machine this
-    reader may come too late. The store's own tests count the same loss without that race.
-    """
+    """While the server is away a dyno writes more than is kept: one L12 line with the exact number stands in the gap."""
     with Platform() as platform:
         app = App(platform, "burst")
         app.deploy()

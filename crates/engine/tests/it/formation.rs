@@ -86,7 +86,7 @@ async fn a_release_that_does_not_boot_takes_nothing_away() {
 
     bench.world.never_ready("serve");
     plane.engine.config_patch(&app, &bench.account, set("A", "1")).await.unwrap();
-    until("the successor to start", async || bench.dynos(app.id).await.len() == 2).await;
+    until("the successor to start", async || bench.world.booting() == 1).await;
     bench.world.clock().advance(limits::BOOT_TIMEOUT + Duration::from_secs(1));
     plane.engine.wake.formation(app.id);
     until("R10", async || bench.world.log(app.id).iter().any(|line| line.contains("Error R10"))).await;

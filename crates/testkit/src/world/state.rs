@@ -146,6 +146,10 @@ impl World {
     pub fn builds_end(&self, code: Option<i32>) {
         self.state().builds.code = code;
     }
+    /// How many dynos the node has here that wait for their port.
+    pub fn booting(&self) -> usize {
+        self.state().dynos.values().filter(|dyno| dyno.phase == DynoPhase::Starting).count()
+    }
     pub fn never_ready(&self, command: &str) {
         self.state().never_ready.insert(command.into());
     }
