@@ -170,7 +170,7 @@ def uninstalls(platform):
     systemctl("disable", "--now", *UNITS)
     subprocess.run([RENGA, "uninstall", "--yes", "--data-dir", DATA], check=True)
     assert not DATA.exists()
-    left = [path for path in pathlib.Path("/sys/fs/cgroup").rglob("*renga*") if path.is_dir()]
+    left = [*pathlib.Path("/sys/fs/cgroup").glob("renga-*")]
     assert not left, left
     links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True).stdout
     assert not re.search(r"^r[a-z]\w{4}", links, re.M), links
