@@ -9,7 +9,10 @@ use std::{
 use rustix::{
     fs::CWD,
     io::Errno,
-    mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, move_mount, open_tree, unmount},
+    mount::{
+        MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind,
+        mount_change, move_mount, open_tree, unmount,
+    },
 };
 
 use crate::{
@@ -110,7 +113,7 @@ fn place(tree: &OwnedFd, target: &Path) -> Result<()> {
 pub(crate) fn keep_namespace(namespace: &OwnedFd, target: &Path) -> Result<()> {
     use std::os::fd::AsRawFd;
     let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
-    rustix::mount::mount_bind(source, target).doing("keep the network namespace", target.display())
+    mount_bind(source, target).doing("keep the network namespace", target.display())
 }
 
 /// Takes away the topmost mount at `target`, now or as soon as nobody uses it. None there is fine.
@@ -119,6 +122,17 @@ pub(crate) fn detach(target: &Path) -> Result<()> {
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
         Err(error) => Err(error).doing("unmount", target.display()),
     }
+}
+
+/// Makes `folder` a mount of its own whose changes are told to nobody. Below a shared mount, which systemd makes of the
+/// root, clones of one image would be peers, and what is taken from one dyno would be taken from all; and every service
+/// with a mount namespace of its own would get a copy of every dyno's mounts.
+pub(crate) fn keep_to_ourselves(folder: &Path) -> Result<()> {
+    let table = fs::read_to_string("/proc/self/mountinfo").doing("read", "/proc/self/mountinfo")?;
+    if !mount_points(&table).any(|point| point == folder) {
+        mount_bind(folder, folder).doing("make a mount of", folder.display())?;
+    }
+    mount_change(folder, MountPropagationFlags::PRIVATE).doing("make private", folder.display())
 }
 
 /// All mount points below `folder` in this mount namespace, oldest first.

@@ -98,6 +98,7 @@ pub fn remove_instance(config: &Config) -> Result<()> {
     }
     cgroups.remove_parents()?;
     mounts::detach_below(paths.node())?;
+    mounts::detach(paths.node())?;
     net::remove(config)
 }
 
@@ -128,6 +129,7 @@ fn make_folders(data_dir: &Path, paths: &Paths) -> Result<fs::File> {
         }
     }
     directory(paths.node(), 0o711)?;
+    mounts::keep_to_ourselves(paths.node())?;
     let lock = take_lock(&paths.lock())?;
     // What is in it belongs to an earlier process.
     fs::remove_dir_all(paths.temporary())
