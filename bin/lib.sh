@@ -219,9 +219,10 @@ need_heroku_cli() {
 BUILD_PACKAGES=(git curl ca-certificates gcc g++ make pkg-config libc6-dev libseccomp-dev)
 RUN_PACKAGES=(erofs-utils nftables iproute2 e2fsprogs util-linux procps)
 RENGA="${CARGO_TARGET_DIR:-$ROOT/target}/release/renga"
+RENGA_DEV="${CARGO_TARGET_DIR:-$ROOT/target}/debug/renga"
 
-# build_renga: the release build, supervisors inside. Cargo shows its own progress.
-build_renga() { (cd "$ROOT" && cargo run --quiet --package xtask -- build --profile release); }
+# build_renga PROFILE (release, dev): supervisors inside. Cargo shows its own progress.
+build_renga() { (cd "$ROOT" && cargo run --quiet --package xtask -- build --profile "$1"); }
 
 # pid_of_platform DATA_DIR: the process that runs there, if it does.
 pid_of_platform() {

@@ -70,6 +70,7 @@ def before_any_app(platform):
     app = App(platform, "first")
     app.deploy()
     app.destroy()
+    wait_for("its layers to be collected", 60, lambda: not any((platform.data / "node/layers").iterdir()))
     kill(platform, "node")
     answers(platform)
     return snapshot(platform)

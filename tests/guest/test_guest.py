@@ -12,6 +12,8 @@ RENGA = pathlib.Path(os.environ.get("RENGA_BIN", ROOT / "target/release/renga"))
 INSIDE = ["python3", "/opt/renga/tests/guest/inside.py"]
 # What needs the world, to which the guest has no way.
 BEYOND_THE_GUEST = ["--skip", "real_names_are_resolved_and_the_world_is_reached"]
+# They have deadlines, and the guest is slow.
+TWO_AT_ONCE = ["--test-threads", "2"]
 # Under emulation a story takes ten times as long.
 STORY_SECONDS = 900
 
@@ -42,7 +44,7 @@ def story(guest, name):
     print("\n".join([f"    {name}: {time.monotonic() - began:.1f} s", *figures]), flush=True)
 
 
-def test_real_tests_of_the_node_and_the_supervisor():
+def soak_real_tests_of_the_node_and_the_supervisor():
     """The very programs that ran on this machine, at the same paths: they know where their helpers are."""
     programs, carried = test_programs("renga-dyno", "renga-runtime"), helpers()
     files = {str(program): program for program in [*programs, *carried]}
@@ -51,7 +53,7 @@ def test_real_tests_of_the_node_and_the_supervisor():
         for program in programs:
             began = time.monotonic()
             env = {"RUST_BACKTRACE": "0", "RENGA_TEST_SUPERVISOR": str(supervisor)}
-            said = guest.run(program, "real_", *BEYOND_THE_GUEST, seconds=STORY_SECONDS, env=env)
+            said = guest.run(program, "real_", *BEYOND_THE_GUEST, *TWO_AT_ONCE, seconds=STORY_SECONDS, env=env)
             [line] = [line for line in said.splitlines() if line.startswith("test result: ")]
             print(f"    {program.name}: {line} {time.monotonic() - began:.1f} s", flush=True)
 
