@@ -26,6 +26,7 @@
 //! [`PushGate`]: renga_ports::PushGate
 
 mod archive;
+mod bundle;
 mod command;
 mod config;
 mod endpoint;
@@ -41,6 +42,7 @@ mod store;
 mod submodule;
 mod tar;
 
+pub use bundle::{Bundles, Pointers};
 pub use config::{Config, Limits};
 pub use endpoint::{Endpoint, Service};
 pub use error::refusal_response;

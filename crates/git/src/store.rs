@@ -35,12 +35,12 @@ const GIT_VERSION_MIN: (u32, u32) = (2, 29);
 pub(crate) const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 const SUBJECT_BYTES_MAX: usize = 1_000;
 const BRANCH_BYTES_MAX: usize = 200;
-const STAGING: &str = "refs/renga/staging";
+pub(crate) const STAGING: &str = "refs/renga/staging";
 /// Objects that nothing refers to are kept so long when space is short: a push refers to its own at once, and a build
 /// that a crash cut off is taken up again sooner than that.
 const UNREACHABLE_AGE_MIN: &str = "1.day.ago";
 /// Users' `export-ignore` and `export-subst` are meant for their own tarballs, not for what is deployed.
-const ATTRIBUTES: &str = "* -export-ignore -export-subst\n";
+pub(crate) const ATTRIBUTES: &str = "* -export-ignore -export-subst\n";
 
 /// All repositories of a platform. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -289,7 +289,7 @@ pub(crate) fn parse_object<'a>(operation: &'static str, text: &'a str) -> Result
 }
 
 /// Stricter than git: what `git check-ref-format` admits, without anything that needs quoting.
-fn parse_branch(text: &str) -> Result<&str, GitError> {
+pub(crate) fn parse_branch(text: &str) -> Result<&str, GitError> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_./+@".contains(&b) || b >= 0x80;
     let part_is_legal = |part: &str| {
         !part.is_empty() && !part.starts_with(['.', '-']) && !part.ends_with('.') && !part.ends_with(".lock")

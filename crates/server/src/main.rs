@@ -8,6 +8,7 @@
 //! ```
 
 mod authority;
+mod backup;
 mod bundle;
 mod config;
 mod endpoints;
@@ -49,6 +50,10 @@ enum Command {
     Install(install::InstallArgs),
     /// End all dynos of an instance and remove it with everything it holds (root)
     Uninstall(UninstallArgs),
+    /// Write the whole platform (ledger, keys, git, slugs) to one file, while it runs (root)
+    Backup(backup::BackupArgs),
+    /// Put up a platform from a backup, in an empty data directory (root)
+    Restore(backup::RestoreArgs),
     #[command(flatten)]
     User(renga_cli::Command),
 }
@@ -82,6 +87,14 @@ fn main() -> ExitCode {
         },
         Command::Uninstall(args) => match Config::read(&args.config) {
             Ok(config) => told(uninstall(&config, args.yes)),
+            Err(mistakes) => usage(&mistakes),
+        },
+        Command::Backup(args) => match Config::read(&args.config) {
+            Ok(config) => told(backup::backup(&args, &config)),
+            Err(mistakes) => usage(&mistakes),
+        },
+        Command::Restore(args) => match Config::read(&args.config) {
+            Ok(config) => told(backup::restore(&args, &config)),
             Err(mistakes) => usage(&mistakes),
         },
         Command::User(command) => renga_cli::run(command, &config::user_environment()),

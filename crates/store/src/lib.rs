@@ -59,6 +59,9 @@ pub use nouns::{BuildCache, Slot, Source, Step, StepKey, StepState};
 pub use tx::{Read, Tx};
 pub use writer::WriterCounts;
 
+/// How many migrations the ledgers of this build have seen. One with more was written by a newer build.
+pub const SCHEMA_VERSION: usize = migrate::MIGRATIONS.len();
+
 /// Requests that wait for the writer, and for the readers; more callers wait before the queue.
 const QUEUE_MAX: usize = 1_024;
 /// Threads that read, each with its own connection.
@@ -153,6 +156,11 @@ impl Store {
         let (source, target) = (self.inner.path.clone(), target.to_owned());
         let copied = tokio::task::spawn_blocking(move || migrate::backup(&source, &target)).await;
         copied.unwrap_or_else(|error| Err(StoreError::Panicked { message: error.to_string() }))
+    }
+
+    /// The same of a ledger that this process has not opened, whether another one has or not.
+    pub fn snapshot(ledger: &Path, target: &Path) -> Result<(), StoreError> {
+        migrate::backup(ledger, target)
     }
 
     /// How many write requests there were, and how many commits they took.

@@ -29,6 +29,15 @@ impl Read<'_> {
         Ok(self.all("list the layers in use", sql, [], |c| c.name("digest"))?.into_iter().collect())
     }
 
+    /// Commits that have become a slug of the app.
+    pub fn commits_deployed(&self, app: AppId) -> Result<BTreeSet<String>, StoreError> {
+        let sql = "SELECT DISTINCT source_commit FROM slug WHERE app = ?1 AND source_commit IS NOT NULL";
+        Ok(self
+            .all("list deployed commits", sql, [bytes(app)], |c| c.get("source_commit"))?
+            .into_iter()
+            .collect())
+    }
+
     fn with_layers(&self, slug: Slug) -> Result<Slug, StoreError> {
         let sql = "SELECT digest, key, bytes FROM slug_layer WHERE slug = ?1 ORDER BY position";
         let layers = self.all("list a slug's layers", sql, [bytes(slug.id)], layer)?;
