@@ -71,7 +71,7 @@ class Result:
 
 
 class Platform:
-    def __init__(self, *flags, data=None):
+    def __init__(self, *flags, data=None, program=RENGA):
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="renga-e2e-"))
         # Dynos reach their folders through this one.
         self.home.chmod(0o711)
@@ -79,6 +79,7 @@ class Platform:
         self.user_home = self.home / "user"
         self.user_home.mkdir()
         self.flags = list(flags)
+        self.program = program
         self.process = None
         # The same ports for the whole life: a role that is started again is found where it was.
         names = ("api", "api-tls", "router", "router-tls", "rendezvous")
@@ -97,7 +98,7 @@ class Platform:
     def start(self):
         self.log = open(self.home / "renga.log", "ab")
         self.process = subprocess.Popen(
-            [RENGA, "up", "--data-dir", self.data, *self.ports, *self.flags], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL
+            [self.program, "up", "--data-dir", self.data, *self.ports, *self.flags], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL
         )
         self.endpoints = wait_for("endpoints.json", 30, self._read_endpoints)
         return self

@@ -1,11 +1,16 @@
 """The platform outlives its machine and its own program: backup and restore, upgrade."""
 
 import os
+import pathlib
+import shutil
+import sqlite3
 import subprocess
+import tempfile
 import threading
 
-from app_under_test import App
+from app_under_test import App, dyno_processes
 from platform_under_test import RENGA, Failed, Platform, wait_for
+from test_load import Load, app_under_load
 
 
 def test_a_backup_becomes_a_platform_on_an_empty_machine():
@@ -14,10 +19,9 @@ def test_a_backup_becomes_a_platform_on_an_empty_machine():
         app.deploy()
         status, _ = app.configure(GREETING="still here")
         assert status == 200
-        app.deploy()
         file = first.home / "platform.backup"
         with PushLoop(app) as loop:
-            loop.pushed(2)
+            loop.pushed(1)
             backup(first, file)
             loop.pushed(loop.count + 1)
         refused_backups(first, file)
@@ -49,7 +53,7 @@ def came_back(platform, app, before):
     app.serves()
     app.settle(web=1)
     platform.run(RENGA, "rollback", "v3", "-a", app.name).ends()
-    wait_for("the page of deploy 1", 30, lambda: app.page() == (200, "deploy 1\n") or app.page() == (200, "deploy 2\n"))
+    wait_for("the page of deploy 1", 30, lambda: app.page() == (200, "deploy 1\n"))
     app.deploys += 100
     app.deploy()
 
@@ -139,3 +143,73 @@ class PushLoop:
         self.thread.join()
         if self.failed:
             raise self.failed
+
+
+def test_an_upgrade_is_felt_by_nobody():
+    """Under load, to another build and further: all processes are new, no dyno is, and every request is answered."""
+    with tempfile.TemporaryDirectory(prefix="renga-upgrade-") as builds:
+        builds = pathlib.Path(builds)
+        builds.chmod(0o755)
+        program = another_build(builds / "installed", b"")
+        with Platform(program=program) as platform:
+            second = on_the_same_port(platform, builds / "second")
+            app = app_under_load(platform, "steady")
+            before, label = dyno_processes(app), f"deploy {app.deploys} stamp none"
+            with Load(app) as load:
+                for name in ("newer", "still-newer", "newest"):
+                    newer = another_build(builds / name, name.encode())
+                    old = platform.role_pids()
+                    load.change(f"upgrade to the {name}", lambda newer=newer: upgrade(platform, newer).ends(), label)
+                    runs(platform, program, newer, old)
+                    assert dyno_processes(app) == before, "the upgrade has restarted a dyno"
+            load.judge(label)
+            load.say()
+            said, _ = second.communicate(timeout=30)
+            assert second.returncode == 1 and "could not listen on 127.0.0.1" in said, said
+            app.commit()
+            push = app.push()
+            said, _ = push.communicate(timeout=120)
+            assert push.returncode == 0, said
+            app.settle(web=2)
+            assert platform.stop() == 0
+            a_ledger_does_not_go_back(platform, newer)
+
+
+def on_the_same_port(platform, data):
+    """Root has bound it, for whom the kernel would let a second platform have it, too. It looks for five seconds."""
+    router = platform.ports[platform.ports.index("--router") + 1]
+    command = [platform.program, "up", "--data-dir", data, "--router", router, "--router-tls", "127.0.0.1:0"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def another_build(folder, tail):
+    """The same program with other bytes."""
+    folder.mkdir()
+    program = folder / "renga"
+    shutil.copy(RENGA, program)
+    with open(program, "ab") as file:
+        file.write(tail)
+    return program
+
+
+def upgrade(platform, program):
+    return platform.run(program, "upgrade", "--data-dir", platform.data)
+
+
+def runs(platform, program, newer, old):
+    """`renga up` is the process that it was; it and all roles run what was put in the old program's place."""
+    assert program.read_bytes() == newer.read_bytes()
+    assert platform.process.poll() is None
+    roles = platform.role_pids()
+    assert set(roles) == set(old) == {"up", "node", "server", "router"}, roles
+    stale = [role for role, pid in roles.items() if os.stat(f"/proc/{pid}/exe").st_ino != program.stat().st_ino]
+    assert not stale, f"{stale} still run the old program"
+    assert [role for role in roles if roles[role] == old[role]] == ["up"], (old, roles)
+
+
+def a_ledger_does_not_go_back(platform, older):
+    with sqlite3.connect(platform.data / "ledger/ledger.db") as ledger:
+        ledger.execute("PRAGMA user_version = 9999")
+    command = [older, "upgrade", "--data-dir", platform.data]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "Nothing was changed" in done.stderr, done

@@ -68,14 +68,14 @@ pub struct Router {
     scribe: JoinHandle<()>,
 }
 
-/// Binds, serves until `shutdown`, drains, and returns. `ready` is told the real addresses when clients and the
+/// Serves on `listeners` until `shutdown`, drains, and returns. `ready` is told the real addresses when clients and the
 /// server may connect.
 pub async fn run(
     config: Config,
+    listeners: Listeners,
     shutdown: CancellationToken,
     ready: impl FnOnce(Addresses),
 ) -> Result<(), RouterError> {
-    let listeners = Listeners::bind(&config)?;
     let router = Router::start(config, listeners).await?;
     ready(router.addresses());
     tokio::select! {

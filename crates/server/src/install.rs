@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{config::Config, instance::Instance, layout::Layout};
 
-const ROLES: [&str; 3] = ["node", "server", "router"];
+pub(crate) const ROLES: [&str; 3] = ["node", "server", "router"];
 const UNITS: &str = "/etc/systemd/system";
 const USERS: &str = "/etc/sysusers.d/renga.conf";
 const SERVER_USER: &str = "renga-server";
@@ -72,14 +72,24 @@ fn make_users(instance: &Instance) -> Result<()> {
     run_tool("systemd-sysusers", &[USERS])
 }
 
+/// The program that the units start, if they were written for this data directory.
+pub(crate) fn installed(data_dir: &Path) -> Option<PathBuf> {
+    let node = fs::read_to_string(Path::new(UNITS).join(unit_name("node"))).ok()?;
+    let data_dir = text(data_dir).ok()?;
+    let is_ours = node.contains(&format!(" --data-dir {data_dir}\n"))
+        || node.contains(&format!(" --data-dir {data_dir} "));
+    let start = node.lines().find_map(|line| line.strip_prefix("ExecStart="))?;
+    is_ours.then(|| PathBuf::from(start.split(' ').next().unwrap_or_default()))
+}
+
+pub(crate) fn restart(role: &str) -> Result<()> {
+    run_tool("systemctl", &["restart", &unit_name(role)])
+}
+
 /// What [`run`] has put on the machine, if it was for this data directory. Nothing to remove is fine.
 pub(crate) fn remove(data_dir: &Path) -> Result<()> {
     let units = Path::new(UNITS);
-    let node = fs::read_to_string(units.join(unit_name("node"))).unwrap_or_default();
-    let data_dir = text(data_dir).unwrap_or_default();
-    let is_ours = node.contains(&format!(" --data-dir {data_dir}\n"))
-        || node.contains(&format!(" --data-dir {data_dir} "));
-    if !is_ours {
+    if installed(data_dir).is_none() {
         return Ok(());
     }
     for path in

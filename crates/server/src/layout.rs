@@ -48,6 +48,10 @@ impl Layout {
     pub(crate) fn router_addresses(&self) -> PathBuf {
         self.at("router/addresses.json")
     }
+    /// Who `renga up` is, for `renga upgrade`.
+    pub(crate) fn up(&self) -> PathBuf {
+        self.at("up.json")
+    }
     pub(crate) fn certificates_socket(&self) -> PathBuf {
         self.at("run/certificates.sock")
     }

@@ -19,7 +19,9 @@ mod instance;
 mod layout;
 mod listen;
 mod roles;
+mod sockets;
 mod trace;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,8 @@ enum Command {
     Router(RoleArgs),
     /// Write systemd units that start the platform at boot
     Install(install::InstallArgs),
+    /// Put this build in the place of the one that runs, without stopping apps (root)
+    Upgrade(upgrade::UpgradeArgs),
     /// End all dynos of an instance and remove it with everything it holds (root)
     Uninstall(UninstallArgs),
     /// Write the whole platform (ledger, keys, git, slugs) to one file, while it runs (root)
@@ -89,6 +93,10 @@ fn main() -> ExitCode {
             Ok(config) => told(uninstall(&config, args.yes)),
             Err(mistakes) => usage(&mistakes),
         },
+        Command::Upgrade(args) => match Config::read(&args.config) {
+            Ok(config) => told(upgrade::run(&config)),
+            Err(mistakes) => usage(&mistakes),
+        },
         Command::Backup(args) => match Config::read(&args.config) {
             Ok(config) => told(backup::backup(&args, &config)),
             Err(mistakes) => usage(&mistakes),
@@ -128,7 +136,7 @@ fn role(name: &str, args: &RoleArgs) -> ExitCode {
             tracing::warn!("could not bind our life to our parent's: {refused}");
         }
     }
-    match start(name, &config) {
+    match start(name, &config, args.sockets) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             tracing::error!("renga {name}: {failed:#}");
@@ -137,7 +145,7 @@ fn role(name: &str, args: &RoleArgs) -> ExitCode {
     }
 }
 
-fn start(name: &str, config: &Config) -> Result<()> {
+fn start(name: &str, config: &Config, sockets_come: bool) -> Result<()> {
     let mut runtime = match name {
         // These two mostly wait; the server and the node have work for every core.
         "up" | "router" => tokio::runtime::Builder::new_current_thread(),
@@ -147,10 +155,10 @@ fn start(name: &str, config: &Config) -> Result<()> {
     runtime
         .block_on(async {
             match name {
-                "up" => roles::up::run(config, &flags_after_role()).await,
+                "up" => roles::up::run(config, &flags_after_role(), sockets_come).await,
                 "server" => roles::server::run(config).await,
                 "node" => roles::node::run(config).await,
-                _ => roles::router::run(config).await,
+                _ => roles::router::run(config, sockets_come).await,
             }
         })
         .with_context(|| format!("data directory {}", config.data_dir.display()))
@@ -158,7 +166,7 @@ fn start(name: &str, config: &Config) -> Result<()> {
 
 /// What `renga up` was called with, for its children: they read the same configuration.
 fn flags_after_role() -> Vec<String> {
-    std::env::args().skip(2).collect()
+    std::env::args().skip(2).filter(|flag| flag != roles::SOCKETS_FLAG).collect()
 }
 
 fn usage(mistakes: &[String]) -> ExitCode {

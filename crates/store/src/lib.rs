@@ -163,6 +163,16 @@ impl Store {
         migrate::backup(ledger, target)
     }
 
+    /// How many migrations the ledger at `path` has seen; none if there is no ledger yet.
+    pub fn schema_of(path: &Path) -> Result<Option<usize>, StoreError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let conn = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map_err(StoreError::sql("open the ledger"))?;
+        migrate::version(&conn, path).map(Some)
+    }
+
     /// How many write requests there were, and how many commits they took.
     pub fn writer_counts(&self) -> WriterCounts {
         self.inner.counts.read()

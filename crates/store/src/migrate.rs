@@ -38,7 +38,7 @@ fn up_to(conn: &mut Connection, path: &Path, last: usize) -> Result<(), StoreErr
 }
 
 /// How many migrations the file has seen.
-fn version(conn: &Connection, path: &Path) -> Result<usize, StoreError> {
+pub(crate) fn version(conn: &Connection, path: &Path) -> Result<usize, StoreError> {
     let number = |pragma| {
         conn.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
             .map_err(StoreError::sql("read the ledger's version"))

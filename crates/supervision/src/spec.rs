@@ -103,6 +103,8 @@ pub enum StartAnswer {
 
 #[cfg(test)]
 mod tests {
+    use renga_model::{Exit, ExitReason};
+
     use super::*;
 
     /// Version 1, as released supervisors and nodes read and write it: these lines may never change.
@@ -121,6 +123,31 @@ mod tests {
         let status = ControlAnswer::Status { stopping: false, attached: true };
         check(&status, r#"{"status":{"stopping":false,"attached":true}}"#);
         check(&ControlAnswer::Refused("why".into()), r#"{"refused":"why"}"#);
+    }
+
+    /// `label.json` and `exit.json` of dynos that began, or ended, under another build.
+    #[test]
+    fn the_files_of_version_1_look_like_this() {
+        let label = Label {
+            id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
+            generation: 3,
+            app: "00000000-0000-4000-8000-000000000002".parse().unwrap(),
+            kind: DynoKind::Formation,
+            name: "web.1".parse().unwrap(),
+        };
+        let label_json = r#"{"id":"00000000-0000-4000-8000-000000000001","generation":3,"app":"00000000-0000-4000-8000-000000000002","kind":"formation","name":"web.1"}"#;
+        check(&label, label_json);
+        let at = "2026-01-02T03:04:05.5Z".parse().unwrap();
+        for (reason, json) in [
+            (ExitReason::Exited, r#""exited""#),
+            (ExitReason::OutOfMemory, r#""out_of_memory""#),
+            (ExitReason::GraceOver, r#""grace_over""#),
+            (ExitReason::NotStarted("why".into()), r#"{"not_started":"why"}"#),
+            (ExitReason::SupervisorLost, r#""supervisor_lost""#),
+        ] {
+            let json = format!(r#"{{"code":3,"reason":{json},"at":"2026-01-02T03:04:05.5Z"}}"#);
+            check(&Exit { code: 3, reason, at }, &json);
+        }
     }
 
     #[test]

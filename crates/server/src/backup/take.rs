@@ -70,7 +70,7 @@ impl Target {
             Self::Standard(out) => out.flush()?,
             Self::File { draft, file, open, named } => {
                 open.sync_all()?;
-                fs::rename(&draft, &file).with_context(|| format!("could not make {}", file.display()))?;
+                fs::rename(&*draft, &*file).with_context(|| format!("could not make {}", file.display()))?;
                 *named = true;
             }
         }

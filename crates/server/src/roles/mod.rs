@@ -22,7 +22,13 @@ pub(crate) struct RoleArgs {
     /// End when the process that started this one does (`renga up` passes it)
     #[arg(long, hide = true)]
     pub(crate) end_with_parent: bool,
+    /// The router's listening sockets come on standard input (`renga up` passes it)
+    #[arg(long, hide = true)]
+    pub(crate) sockets: bool,
 }
+
+/// As it stands on a command line.
+pub(crate) const SOCKETS_FLAG: &str = "--sockets";
 
 /// Cancelled by SIGTERM and SIGINT.
 pub(crate) fn stop_signal() -> Result<CancellationToken> {

@@ -5,32 +5,23 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use renga_ports::SystemClock;
-use renga_router::{Addresses, Config as RouterConfig, Limits};
+use renga_router::{Addresses, Config as RouterConfig, Limits, Listeners};
 
-use crate::{config::Config, instance::Instance, layout::Layout};
+use crate::{config::Config, instance::Instance, layout::Layout, sockets};
 
 /// Less than what `renga up` and systemd allow for a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
-pub(crate) async fn run(config: &Config) -> Result<()> {
+/// The sockets come from whoever started us, or are bound here.
+pub(crate) async fn run(config: &Config, sockets_come: bool) -> Result<()> {
     let stop = super::stop_signal()?;
     let instance = Instance::load(&config.data_dir)?;
     let layout = Layout::new(&config.data_dir);
-    let router = RouterConfig {
-        http: config.router,
-        tls: config.router_tls,
-        directory: layout.router(),
-        certificates: layout.certificates_socket(),
-        control_gid: Some(instance.group()),
-        domain: config.domain.clone(),
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
-        drain_timeout: DRAIN_TIMEOUT,
-        clock: Arc::new(SystemClock),
-        limits: Limits::default(),
-    };
+    let router = hand_config(config, &layout, &instance);
+    let listeners = if sockets_come { sockets::receive()?.0 } else { Listeners::bind(&router)? };
     let file = layout.router_addresses();
     std::fs::remove_file(&file).ok();
-    renga_router::run(router, stop, |Addresses { http, tls }| {
+    renga_router::run(router, listeners, stop, |Addresses { http, tls }| {
         tracing::info!("router at {http} and {tls}");
         let fresh = file.with_extension("json.new");
         let text = serde_json::json!({ "http": http, "tls": tls }).to_string();
@@ -40,4 +31,20 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
     })
     .await?;
     Ok(())
+}
+
+pub(crate) fn hand_config(config: &Config, layout: &Layout, instance: &Instance) -> RouterConfig {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    RouterConfig {
+        http: config.router,
+        tls: config.router_tls,
+        directory: layout.router(),
+        certificates: layout.certificates_socket(),
+        control_gid: Some(instance.group()),
+        domain: config.domain.clone(),
+        threads: threads.min(sockets::SOCKETS_PER_PORT_MAX),
+        drain_timeout: DRAIN_TIMEOUT,
+        clock: Arc::new(SystemClock),
+        limits: Limits::default(),
+    }
 }
