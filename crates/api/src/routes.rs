@@ -26,7 +26,7 @@ use crate::{
     git,
     handlers::{
         accounts, apps, authorizations, buildpacks, builds, catalogue, config, dynos, formation, lists, logs,
-        releases, side,
+        own, releases, side,
     },
     login,
     serve::{self, Handler},
@@ -145,6 +145,7 @@ fn endpoints() -> Vec<Endpoint> {
         app_endpoints(),
         process_endpoints(),
         release_endpoints(),
+        own_endpoints(),
         list_endpoints(),
         side_endpoints(),
     ]
@@ -229,6 +230,16 @@ fn release_endpoints() -> Vec<Endpoint> {
         post("/apps/{app}/builds", Write, builds::create).may(Deploy),
         get("/apps/{app}/builds/{build}", Read, builds::info).may(View),
         delete("/apps/{app}/build-cache", Write, builds::cache_delete).may(Deploy),
+    ]
+}
+
+/// What Heroku has no words for; its command line does not ask for it.
+#[rustfmt::skip]
+fn own_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/apps/{app}/renga/usage", Read, own::usage).may(View).side(),
+        get("/apps/{app}/renga/why", Read, own::why).may(View).side(),
+        get("/apps/{app}/renga/why/{dyno}", Read, own::why_dyno).may(View).side(),
     ]
 }
 

@@ -35,7 +35,7 @@ use std::{io::Write as _, process::ExitCode};
 
 pub use environment::Environment;
 
-use commands::{apps, buildpacks, config, dynos, logs, releases, repository, session, shell};
+use commands::{apps, buildpacks, config, dynos, logs, releases, repository, session, shell, why};
 use context::Context;
 use errors::Failure;
 
@@ -116,6 +116,9 @@ pub enum Command {
     /// Stop a dyno, or those of a type
     #[command(name = "ps:stop", visible_aliases = ["stop", "ps:kill", "kill"])]
     Stop(dynos::WhichArgs),
+
+    /// Tell why dynos are as they are: wanted, seen, and what was decided
+    Why(why::WhyArgs),
 
     /// Show an app's log
     Logs(logs::LogsArgs),
@@ -217,6 +220,7 @@ fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Resize(args) => dynos::resize(context, args),
         Command::Restart(args) => dynos::restart(context, args),
         Command::Stop(args) => dynos::stop(context, args),
+        Command::Why(args) => why::why(context, args),
         Command::Logs(args) => logs::logs(context, args),
         Command::Run(args) => attach::run(context, args),
         Command::RunDetached(args) => attach::run_detached(context, args),
@@ -283,6 +287,8 @@ mod tests {
             "restart",
             "ps:stop --dyno-name run.1",
             "ps:type web=basic",
+            "why",
+            "why web.1 -a times --json",
             "dyno:restart",
             "logs -t -n 50 -s app -p web",
             "logs --ps web",

@@ -9,6 +9,8 @@ use renga_store::Store;
 use crate::{
     asked::{Asked, Attached},
     changes::Changes,
+    decisions::Decisions,
+    operations::CpuTimes,
     published::PublishedRoutes,
     wakes::Wakes,
 };
@@ -83,6 +85,9 @@ pub struct Parts {
     /// Tells waiters that rows they wait for may have changed.
     pub changes: Changes,
     pub(crate) asked: Asked,
+    pub(crate) decisions: Decisions,
+    pub(crate) cpu_times: CpuTimes,
+    pub(crate) started_at: jiff::Timestamp,
 }
 
 /// The hands that an engine is made with.
@@ -97,6 +102,7 @@ pub struct Hands {
 impl Engine {
     pub fn new(store: Store, hands: Hands, settings: Settings) -> Self {
         let Hands { runtime, logs, git, routes, clock } = hands;
+        let started_at = clock.now();
         Self(Arc::new(Parts {
             store,
             runtime,
@@ -110,6 +116,9 @@ impl Engine {
             attached: Attached::default(),
             changes: Changes::default(),
             asked: Asked::default(),
+            decisions: Decisions::default(),
+            cpu_times: CpuTimes::default(),
+            started_at,
         }))
     }
 

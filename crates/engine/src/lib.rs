@@ -15,6 +15,7 @@
 
 mod asked;
 mod changes;
+mod decisions;
 mod driver;
 mod engine;
 mod error;
@@ -29,6 +30,7 @@ mod words;
 
 pub use asked::Attached;
 pub use changes::Changes;
+pub use decisions::{Decision, DecisionKind};
 pub use engine::{Engine, Hands, Parts, Settings};
 pub use published::PublishedRoutes;
 pub use push::Gate;

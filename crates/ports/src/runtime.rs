@@ -173,6 +173,9 @@ pub struct DynoUsage {
     pub quota_bytes: u64,
     /// Tasks that had, or waited for, a processor. None unless its spec said `metered`.
     pub runnable_tasks: Option<u32>,
+    /// Of all processors together since the dyno began, its supervisor's share included. None where nobody counts it.
+    #[serde(default)]
+    pub cpu_time: Option<Duration>,
 }
 
 /// A layer image that was made, or existed already with the same content.

@@ -260,7 +260,13 @@ impl Inner {
         }
         let memory = self.cgroups.memory(id)?;
         let runnable_tasks = if plan.metered { Some(self.cgroups.runnable_tasks(id)?) } else { None };
-        Some(DynoUsage { id, memory, quota_bytes: plan.quota_bytes, runnable_tasks })
+        Some(DynoUsage {
+            id,
+            memory,
+            quota_bytes: plan.quota_bytes,
+            runnable_tasks,
+            cpu_time: self.cgroups.cpu_time(id),
+        })
     }
 
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {

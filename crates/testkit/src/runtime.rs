@@ -150,6 +150,7 @@ impl Runtime for SimRuntime {
             memory: MemoryUsage::default(),
             quota_bytes: sim.spec.limits.memory_bytes,
             runnable_tasks: sim.spec.metered.then_some(0),
+            cpu_time: None,
         };
         Ok(dynos.values().filter(runs).map(usage).collect())
     }

@@ -10,6 +10,12 @@ pub struct IdName {
     pub name: String,
 }
 
+impl IdName {
+    pub fn of(app: &renga_model::App) -> Self {
+        app_ref(app)
+    }
+}
+
 /// The same pair; resources that point at an app list the name first.
 pub type NameId = IdName;
 

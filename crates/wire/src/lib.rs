@@ -24,6 +24,8 @@ mod log;
 mod release;
 mod site;
 mod time;
+mod usage;
+mod why;
 
 pub use account::{
     AccessToken, Account, Authorization, AuthorizationClient, AuthorizationCreate, AuthorizationUser,
@@ -45,3 +47,5 @@ pub use log::{LogSession, LogSessionCreate};
 pub use release::{Artifact, ConfigChange, Release, ReleaseCreate, Slug, SlugBlob, config_vars};
 pub use site::Site;
 pub use time::Time;
+pub use usage::DynoUsage;
+pub use why::{Why, WhyDecision, WhyDyno, WhySeen};

@@ -11,5 +11,6 @@ pub(crate) mod dynos;
 pub(crate) mod formation;
 pub(crate) mod lists;
 pub(crate) mod logs;
+pub(crate) mod own;
 pub(crate) mod releases;
 pub(crate) mod side;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use renga_wire::{Dyno, Formation, FormationUpdate, FormationUpdates, QuantityText};
+use renga_wire::{Dyno, DynoUsage, Formation, FormationUpdate, FormationUpdates, QuantityText};
 use ureq::http::Method;
 
 use crate::{
@@ -91,13 +91,36 @@ pub(crate) fn list(context: &Context<'_>, args: &ListArgs) -> Result<(), Failure
         }
     }
     dynos.sort_by(|a, b| order(a).cmp(&order(b)));
+    // Without the dyno manager nobody knows; what runs is shown all the same.
+    let usage: Vec<DynoUsage> = on.client.get(&on.path("/renga/usage")).unwrap_or_default();
     if args.json {
-        return context.out.json(&dynos);
+        let used = |dyno| DynoWithUsage { dyno, usage: used_by(&usage, dyno) };
+        return context.out.json(&dynos.iter().map(used).collect::<Vec<_>>());
     }
     if dynos.is_empty() {
         return context.out.print(&format!("No dynos on {}\n", context.out.app(&on.app)));
     }
-    context.out.print(&groups(context, &dynos))
+    context.out.print(&groups(context, &dynos, &usage))
+}
+
+/// As the API shows it, and what it takes; null if it does not run.
+#[derive(serde::Serialize)]
+struct DynoWithUsage<'a> {
+    #[serde(flatten)]
+    dyno: &'a Dyno,
+    usage: Option<&'a DynoUsage>,
+}
+
+fn used_by<'a>(usage: &'a [DynoUsage], dyno: &Dyno) -> Option<&'a DynoUsage> {
+    usage.iter().find(|used| used.dyno.id == dyno.id)
+}
+
+/// `, 34 of 512 MiB, 12% of a processor`
+fn taken(used: Option<&DynoUsage>) -> String {
+    const MIB: u64 = 1024 * 1024;
+    let Some(used) = used else { return String::new() };
+    let cpu = used.cpu_percent.map(|percent| format!(", {percent:.0}% of a processor")).unwrap_or_default();
+    format!(", {} of {} MiB{cpu}", used.memory_bytes / MIB, used.memory_quota_bytes / MIB)
 }
 
 /// One-off dynos first; `web.2` before `web.10`.
@@ -106,7 +129,7 @@ fn order(dyno: &Dyno) -> (bool, &str, u32) {
     (dyno.process_type != "run", &dyno.process_type, number)
 }
 
-fn groups(context: &Context<'_>, dynos: &[Dyno]) -> String {
+fn groups(context: &Context<'_>, dynos: &[Dyno], usage: &[DynoUsage]) -> String {
     let out = context.out;
     let mut groups: BTreeMap<(bool, &str, &str), Vec<&Dyno>> = BTreeMap::new();
     for dyno in dynos {
@@ -124,9 +147,10 @@ fn groups(context: &Context<'_>, dynos: &[Dyno]) -> String {
         for dyno in dynos {
             let paint = if dyno.state == "up" { Paint::Green } else { Paint::Yellow };
             let (state, ago) = (out.paint(paint, &dyno.state), out.ago(dyno.updated_at.0));
+            let taken = taken(used_by(usage, dyno));
             text += &match formation {
-                true => format!("{}: {state} {ago}\n", dyno.name),
-                false => format!("{} ({}): {state} {ago}: {}\n", dyno.name, dyno.size, dyno.command),
+                true => format!("{}: {state} {ago}{taken}\n", dyno.name),
+                false => format!("{} ({}): {state} {ago}{taken}: {}\n", dyno.name, dyno.size, dyno.command),
             };
         }
         text.push('\n');

@@ -132,19 +132,28 @@ fn scaling_sends_what_was_typed_and_tells_what_runs() {
 
 #[test]
 fn dynos_are_grouped_and_numbered() {
-    let platform = Platform::new(|_| {
-        ok(&json!([dyno("web.10", "up", None), dyno("web.2", "starting", None), dyno("run.77", "up", None)]))
+    let platform = Platform::new(|request| match request.path.ends_with("/renga/usage") {
+        true => ok(&json!([{
+            "dyno": { "id": dyno("web.10", "up", None)["id"], "name": "web.10" },
+            "memory_bytes": 35_700_000, "memory_quota_bytes": 536_870_912, "cpu_percent": 12.4,
+        }])),
+        false => ok(&json!([
+            dyno("web.10", "up", None),
+            dyno("web.2", "starting", None),
+            dyno("run.77", "up", None)
+        ])),
     });
     let shown = text(&platform.run(&["ps", "-a", "times"]).stdout);
     let heads: Vec<_> =
         shown.lines().filter_map(|line| line.split_once(" 20").map(|(head, _)| head)).collect();
     assert_eq!(heads, ["run.77 (Basic): up", "web.2: starting", "web.10: up"]);
     assert!(shown.contains("=== web (Basic): serve (2)\n"), "{shown}");
+    assert!(shown.contains(", 34 of 512 MiB, 12% of a processor\n"), "{shown}");
     platform.run(&["ps:restart", "web.2", "-a", "times"]);
     platform.run(&["ps:stop", "web", "-a", "times"]);
     let asked = platform.asked();
     assert_eq!(
-        asked[1..],
+        asked[2..],
         ["DELETE /apps/times/dynos/web.2", "POST /apps/times/formations/web/actions/stop"]
     );
 }

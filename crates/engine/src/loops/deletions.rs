@@ -70,6 +70,7 @@ impl Loop for Deletions {
         engine.git.repository_remove(app).await.map_err(error::git)?;
         engine.logs.app_remove(app).await.map_err(error::logs)?;
         engine.store.write(move |tx| tx.app_delete(app).map_err(Refusal::from)).await?;
+        engine.decisions.forget(app);
         engine.wake.garbage();
         tracing::info!(app.id = %app, "app {app} is gone");
         Ok(Next::Rest)

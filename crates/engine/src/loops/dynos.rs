@@ -7,7 +7,7 @@ use renga_model::{Dyno, DynoEvent, DynoId, DynoState, Exit, ExitReason, Refusal,
 use renga_planner::Crashes;
 use renga_ports::{DynoSpec, RuntimeError};
 
-use crate::{Engine, error, words};
+use crate::{DecisionKind, Engine, error, operations, words};
 use renga_store::{OrNone, Slot};
 
 /// A dyno that ran for so long and loses its supervisor is replaced at once.
@@ -88,6 +88,10 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
     });
     if recorded.await? {
         tell_exit(engine, dyno, &exit);
+        if formation {
+            let how = operations::ended(&exit).trim_end().to_owned();
+            engine.decisions.note(dyno.app, exit.at, &dyno.name, (DecisionKind::Ended, how));
+        }
         wake_owner(engine, dyno).await?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use renga_store::{OrNone, Read};
 
 use super::dynos;
 use crate::{
-    Engine,
+    DecisionKind, Engine,
     driver::{Loop, Next},
     spec::{Source, process_spec},
     wakes::Bell,
@@ -57,6 +57,7 @@ impl Loop for Formations {
         };
         let actions = facts.plan(engine.now());
         let wait = earliest_wait(&actions, engine.now());
+        note(engine, app, &actions);
         let changed = carry_out(engine, &facts, actions).await?;
         let facts = match changed {
             true => engine.store.read(move |read| gather(read, app)).await?.unwrap_or(facts),
@@ -70,16 +71,16 @@ impl Loop for Formations {
 
 // === what a pass knows ===
 
-struct Facts {
+pub(crate) struct Facts {
     app: App,
-    release: Option<Release>,
+    pub(crate) release: Option<Release>,
     slug: Option<Slug>,
     formation: Vec<Formation>,
-    dynos: Vec<Dyno>,
-    crashes: BTreeMap<DynoName, Crashes>,
+    pub(crate) dynos: Vec<Dyno>,
+    pub(crate) crashes: BTreeMap<DynoName, Crashes>,
 }
 
-fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
+pub(crate) fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
     let Some(app) = read.app_fetch(app).or_none()? else { return Ok(None) };
     let release = read.release_current(app.id)?;
     let slug = match release.as_ref().and_then(|release| release.slug) {
@@ -95,12 +96,12 @@ fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
 }
 
 impl Facts {
-    fn plan(&self, now: Timestamp) -> Vec<Action> {
+    pub(crate) fn plan(&self, now: Timestamp) -> Vec<Action> {
         let live = self.dynos.iter().filter(|dyno| dyno.state != DynoState::Exited).map(live);
         renga_planner::plan(self.want().as_ref(), &live.collect::<Vec<_>>(), now)
     }
 
-    fn want(&self) -> Option<Want> {
+    pub(crate) fn want(&self) -> Option<Want> {
         let (release, slug) = (self.release.as_ref()?, self.slug.as_ref()?);
         if self.app.deleted {
             return None;
@@ -134,6 +135,22 @@ fn live(dyno: &Dyno) -> Live {
         size: dyno.size.clone(),
         epoch: dyno.epoch,
         state: dyno.state,
+    }
+}
+
+/// For whoever asks why. (A start that could not be committed is planned, and noted, again.)
+fn note(engine: &Engine, app: AppId, actions: &[Action]) {
+    let now = engine.now();
+    for action in actions {
+        let (name, decision) = match action {
+            Action::Start { name, why } => (name, (DecisionKind::Start, (*why).to_owned())),
+            Action::Stop { name, why, .. } => (name, (DecisionKind::Stop, (*why).to_owned())),
+            Action::Wait { name, until } => {
+                let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
+                (name, (DecisionKind::Wait, format!("it is not started again before {until}")))
+            }
+        };
+        engine.decisions.note(app, now, name, decision);
     }
 }
 
@@ -295,6 +312,8 @@ async fn watch_boots(engine: &Engine, facts: &Facts) -> Result<Option<Duration>,
             next = Some(next.map_or(left, |next: Duration| next.min(left)));
         } else if engine.asked.stop(dyno.id) {
             dynos::ask_to_stop(engine, dyno.id, Duration::ZERO).await?;
+            let decision = (DecisionKind::Stop, "it did not accept connections on $PORT in time (R10)");
+            engine.decisions.note(dyno.app, now, &dyno.name, decision);
             for text in [words::BOOT_TIMEOUT, words::KILLING] {
                 engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
             }

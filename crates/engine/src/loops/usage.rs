@@ -38,6 +38,7 @@ pub(crate) async fn run(engine: Engine, cancel: CancellationToken) {
 
 async fn look(engine: &Engine, loads: &mut Loads, looked_at: &mut Instant) -> Result<(), Refusal> {
     let dynos = engine.runtime.usage().await.map_err(error::runtime)?;
+    engine.cpu_times.set(engine.now(), &dynos);
     let now = Instant::now();
     let elapsed = now.duration_since(std::mem::replace(looked_at, now));
     let before = std::mem::take(loads);

@@ -25,6 +25,8 @@ mod one_offs;
 pub mod release;
 mod releases;
 pub mod sources;
+mod usage;
+mod why;
 
 pub use access::Permission;
 pub use accounts::{Caller, TokenNew};
@@ -34,3 +36,7 @@ pub use features::{FEATURES, FeatureInfo, feature_enabled};
 pub use formation::{FormationChange, Quantity, WithCommand};
 pub use one_offs::{Attachable, OneOffNew};
 pub use releases::ReleaseView;
+pub(crate) use usage::CpuTimes;
+pub use usage::DynoUse;
+pub(crate) use why::ended;
+pub use why::{Seen, Standing, Why};

@@ -22,6 +22,11 @@ async fn a_deploy_serves_and_a_destroyed_app_leaves_nothing() {
     until("web.1 serves", async || bench.serves_newest(app.id).await).await;
     assert_eq!(bench.world.branch(app.id, "main"), Some("a".repeat(40)));
     assert_eq!(bench.releases(app.id).await.last().unwrap().version, 3);
+    let why = plane.engine.why(app.id, Some("web.1")).await.unwrap();
+    let seen = why.dynos[0].seen.as_ref().unwrap();
+    assert_eq!((seen.state, seen.release, why.dynos[0].wanted), ("up", Some(3), true));
+    assert_eq!(why.decisions.last().unwrap().reason, "the formation asks for it");
+    assert!(plane.engine.why(app.id, Some("web.9")).await.is_err());
 
     // Layers that were packed a moment ago might be of a build that has not named them yet.
     bench.world.clock().advance(Duration::from_secs(60));

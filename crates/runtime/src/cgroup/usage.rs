@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use renga_model::{DynoId, MemoryUsage, PagesMoved};
@@ -41,6 +42,22 @@ impl Cgroups {
         let tasks = list.lines().map_while(io::Result::ok).take(TASKS_MAX);
         let runnable = tasks.filter(|task| stat_of(task).is_some_and(|stat| is_runnable(&stat))).count();
         u32::try_from(runnable).ok()
+    }
+
+    /// Of the dyno and its supervisor.
+    pub(crate) fn cpu_time(&self, dyno: DynoId) -> Option<Duration> {
+        let read = |root: &PathBuf, file: &str| fs::read_to_string(root.join(self.of(dyno)).join(file)).ok();
+        match self.version {
+            Version::One => {
+                // Whichever hierarchy counts it.
+                let nanoseconds = self.roots.iter().find_map(|root| read(root, "cpuacct.usage"))?;
+                Some(Duration::from_nanos(nanoseconds.trim().parse().ok()?))
+            }
+            Version::Two => {
+                let stat = self.roots.first().and_then(|root| read(root, "cpu.stat"))?;
+                Some(Duration::from_micros(figure(&stat, "usage_usec")?))
+            }
+        }
     }
 
     /// The group of the dyno's own processes, where their memory is counted.

@@ -186,6 +186,7 @@ impl Runtime for WorldRuntime {
             memory: state.memory,
             quota_bytes: dyno.spec.limits.memory_bytes,
             runnable_tasks: dyno.spec.metered.then_some(state.runnable_tasks),
+            cpu_time: None,
         };
         Ok(state.dynos.values().filter(runs).map(usage).collect())
     }
