@@ -142,6 +142,32 @@ def services_restart(platform):
     app.settle(web=1)
 
 
+def upgrades(platform):
+    """Another build in the place of the one that the units start: other processes, the same dynos."""
+    app = app_of(platform, "app-0")
+    before, old = dyno_processes(app), main_pids()
+    newer = HOME / "renga"
+    shutil.copy(RENGA, newer)
+    with open(newer, "ab") as program:
+        program.write(b"newer")
+    said = subprocess.run([newer, "upgrade", "--data-dir", DATA], check=True, capture_output=True, text=True).stdout
+    assert "node, server and router are new" in said, said
+    assert RENGA.read_bytes() == newer.read_bytes()
+    platform.endpoints = wait_for("the platform to answer", 120, platform.answers, every=0.1)
+    new = main_pids()
+    assert not set(new) & set(old), (old, new)
+    stale = [pid for pid in new if os.stat(f"/proc/{pid}/exe").st_ino != RENGA.stat().st_ino]
+    assert not stale, stale
+    app.serves()
+    app.settle(web=1)
+    assert dyno_processes(app) == before, "the upgrade has restarted a dyno"
+
+
+def main_pids():
+    show = ["systemctl", "show", "-P", "MainPID", *UNITS]
+    return [int(pid) for pid in subprocess.run(show, check=True, capture_output=True, text=True).stdout.split()]
+
+
 def before_the_cut(platform):
     """Says what must be there afterwards: name and page of every app. A change is under way when the power goes."""
     for number in range(APPS):

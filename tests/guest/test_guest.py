@@ -28,7 +28,7 @@ def test_a_machine_as_users_have_it():
     with Guest(files) as guest:
         print(f"    the guest is up: {time.monotonic() - began:.1f} s", flush=True)
         assert guest.run("stat", "-f", "-c", "%T", "/sys/fs/cgroup").strip() == "cgroup2fs"
-        for name in ("installs", "limits_hold", "services_restart", "before_the_cut"):
+        for name in ("installs", "limits_hold", "services_restart", "upgrades", "before_the_cut"):
             story(guest, name)
         began = time.monotonic()
         guest.cut_power()
