@@ -16,12 +16,14 @@ import deploys
 import footprint
 import starts
 import traffic
+import waking
 from platform_under_test import RENGA
 
 BENCHES = {
     "push": deploys.push_bench,
     "start": starts.start_bench,
     "rollback": deploys.rollback_bench,
+    "wake": waking.wake_bench,
     "cli": commands.cli_bench,
     "router": traffic.router_bench,
     "memory": footprint.memory_bench,

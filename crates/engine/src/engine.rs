@@ -45,6 +45,10 @@ pub struct Settings {
     pub build_timeout: std::time::Duration,
     /// Builds that run at one time on this platform.
     pub builds_max: usize,
+    /// An app of a size that sleeps does so after this long without web traffic; none: never.
+    pub sleep_after: Option<std::time::Duration>,
+    /// A dyno of the formation is replaced after this long and a little more; none: never.
+    pub cycle_after: Option<std::time::Duration>,
     /// Layers, caches, outputs and git repositories together may take this many bytes before the oldest unused go.
     pub disk_budget_bytes: u64,
     /// Bytes of disk that stay free: below them no build is begun, so that the ledger can always be written.

@@ -9,7 +9,7 @@ use crate::{
     driver::drive,
     loops::{
         builds::Builds, deletions::Deletions, formation::Formations, garbage::Garbage, inventory,
-        one_offs::OneOffs, releases::Releases, routes::Routes, usage,
+        one_offs::OneOffs, releases::Releases, routes::Routes, sleep, usage,
     },
 };
 
@@ -19,6 +19,8 @@ pub fn run(engine: &Engine, tasks: &TaskTracker, cancel: &CancellationToken) {
     tasks.spawn(inventory::run(engine.clone(), cancel.clone()));
     // What dynos take, into logs.
     tasks.spawn(usage::run(engine.clone(), cancel.clone()));
+    // What web traffic there is, for apps that sleep and wake.
+    tasks.spawn(sleep::run(engine.clone(), cancel.clone()));
     // Wanted against seen, per app.
     tasks.spawn(drive(Arc::new(Formations::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(OneOffs::new(engine.clone())), cancel.clone()));

@@ -38,6 +38,9 @@ pub(crate) fn starting(command: &str) -> String {
     format!("Starting process with command `{command}`")
 }
 
+pub(crate) const IDLING: &str = "Idling";
+pub(crate) const UNIDLING: &str = "Unidling";
+pub(crate) const CYCLING: &str = "Cycling";
 pub(crate) const STOPPING: &str = "Stopping all processes with SIGTERM";
 pub(crate) const KILLING: &str = "Stopping process with SIGKILL";
 
@@ -48,7 +51,7 @@ pub(crate) fn exited(exit: &Exit) -> String {
 /// The error line that an exit deserves besides its status.
 pub(crate) fn exit_error(exit: &Exit) -> Option<String> {
     match &exit.reason {
-        ExitReason::Exited => None,
+        ExitReason::Exited | ExitReason::Idled => None,
         ExitReason::OutOfMemory => Some("Error R15 (Memory quota vastly exceeded)".into()),
         ExitReason::GraceOver => Some(
             "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM"

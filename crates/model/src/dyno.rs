@@ -120,6 +120,8 @@ pub enum ExitReason {
     NoRoom(String),
     /// Its supervisor is gone: what was left of it has been killed.
     SupervisorLost,
+    /// It was stopped because its app sleeps. The node never says this: it makes of a row what is shown as `idle`.
+    Idled,
 }
 
 impl DynoState {
@@ -148,6 +150,13 @@ impl DynoState {
     }
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+impl Dyno {
+    /// Stopped because its app sleeps, and there until the app wakes.
+    pub fn is_idle(&self) -> bool {
+        self.exit.as_ref().is_some_and(|exit| exit.reason == ExitReason::Idled)
     }
 }
 

@@ -24,6 +24,10 @@ pub const ONE_OFFS_PER_APP_MAX: usize = 50;
 
 /// Time from a web dyno's start until `$PORT` answers (Heroku, R10).
 pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
+/// An eco app without web traffic for this long falls asleep (Heroku).
+pub const SLEEP_AFTER: Duration = Duration::from_secs(30 * 60);
+/// A dyno is replaced after this long, and up to 15 % later (Heroku: 24 h and 0 to 216 minutes).
+pub const CYCLE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between SIGTERM and SIGKILL (Heroku, R12).
 pub const STOP_GRACE: Duration = Duration::from_secs(30);
 /// How long the router's requests to a leaving dyno may go on before its SIGTERM (ours).

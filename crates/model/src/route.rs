@@ -44,6 +44,8 @@ pub enum WebState {
     NoWeb,
     /// A web dyno is on its way: requests are held up to 75 s (H20).
     Booting,
+    /// The app sleeps: requests are held as while it boots, and the server is told that they wait.
+    Asleep,
     /// All web dynos crashed: H10.
     Crashed,
     /// At least one takes traffic.

@@ -26,6 +26,10 @@ impl DynoSize {
     pub fn find(name: &str) -> Option<&'static DynoSize> {
         SIZES.iter().find(|size| size.name.eq_ignore_ascii_case(name))
     }
+    /// Whether dynos of this size stop while their app has no web traffic.
+    pub fn sleeps(name: &str) -> bool {
+        name.eq_ignore_ascii_case("eco")
+    }
     /// What a new app gets.
     pub fn default_size() -> &'static DynoSize {
         &SIZES[1]

@@ -1,10 +1,11 @@
 //! Which dynos to start and stop so that an app's formation is what is wanted.
 //!
 //! A *slot* is a name such as `web.1`. A live dyno *fits* its slot when it runs the wanted release, in the wanted
-//! size, and was planned after the last restart. Web slots roll with surge: the successor starts while the
-//! predecessor serves, which is asked to stop when the successor is up; so a release that does not boot never takes
-//! the old one away. A successor that is overtaken before it is up goes at once: a slot has one dyno that serves and
-//! one that is to follow it, never more. Every other process type stops before it starts: no clock runs twice.
+//! size, was planned after the last restart, and has not run for a day. Web slots roll with surge: the successor starts
+//! while the predecessor serves, which is asked to stop when the successor is up; so a release that does not boot never
+//! takes the old one away. A successor that is overtaken before it is up goes at once: a slot has one dyno that serves
+//! and one that is to follow it, never more. Every other process type stops before it starts: no clock runs twice. In an
+//! app that sleeps, slots of sizes that sleep have none.
 
 use jiff::Timestamp;
 use renga_model::{DynoId, DynoName, DynoState, ProcessType, ReleaseId};
@@ -26,7 +27,15 @@ pub struct Slot {
     pub size: String,
     pub epoch: u64,
     pub crashes: Option<Crashes>,
+    /// The app sleeps, and with it dynos of this size.
+    pub rests: bool,
 }
+
+/// Why a dyno stops whose slot rests: its log tells of it in a word of its own.
+pub const SLEEPS: &str = "its app sleeps";
+/// Why a dyno is replaced that has run for a day; told as well, of a web dyno's successor when it starts, of any other
+/// dyno when it stops.
+pub const CYCLES: &str = "its day is over";
 
 /// A formation dyno that has not exited.
 #[derive(Debug, Clone)]
@@ -37,6 +46,8 @@ pub struct Live {
     pub size: String,
     pub epoch: u64,
     pub state: DynoState,
+    /// When its day is over; none: it may run for ever.
+    pub cycle_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +85,13 @@ pub fn plan(want: Option<&Want>, live: &[Live], now: Timestamp) -> Vec<Action> {
 }
 
 fn plan_slot(want: &Want, slot: &Slot, live: &[&Live], now: Timestamp, actions: &mut Vec<Action>) {
-    let (fitting, others): (Vec<&Live>, Vec<&Live>) = live.iter().partition(|dyno| fits(dyno, want, slot));
+    if slot.rests {
+        actions.extend(live.iter().filter_map(|dyno| stop(dyno, SLEEPS)));
+        return;
+    }
+    let (fitting, others): (Vec<&Live>, Vec<&Live>) =
+        live.iter().partition(|dyno| is_wanted(dyno, want, slot) && !is_old(dyno, now));
+    let cycles = others.iter().any(|dyno| is_wanted(dyno, want, slot));
     let surges = surges(want, slot.name.process_type());
     if let Some((kept, doubles)) = keep_best(fitting) {
         actions.extend(doubles.into_iter().filter_map(|dyno| stop(dyno, "a second of the same name")));
@@ -86,13 +103,17 @@ fn plan_slot(want: &Want, slot: &Slot, live: &[&Live], now: Timestamp, actions: 
         return;
     }
     if !surges && !others.is_empty() {
-        actions.extend(others.into_iter().filter_map(|dyno| stop(dyno, "its successor waits for its end")));
+        let why = if cycles { CYCLES } else { "its successor waits for its end" };
+        actions.extend(others.into_iter().filter_map(|dyno| stop(dyno, why)));
         return;
     }
     actions.extend(overtaken(&others));
     match restart_at(slot.crashes) {
         Some(until) if until > now => actions.push(Action::Wait { name: slot.name.clone(), until }),
-        _ => actions.push(Action::Start { name: slot.name.clone(), why: start_reason(slot, &others) }),
+        _ => {
+            let why = start_reason(slot, &others, cycles);
+            actions.push(Action::Start { name: slot.name.clone(), why });
+        }
     }
 }
 
@@ -104,11 +125,16 @@ fn overtaken(others: &[&Live]) -> Vec<Action> {
     goes.filter_map(|dyno| stop(dyno, "overtaken before it served")).collect()
 }
 
-fn fits(dyno: &Live, want: &Want, slot: &Slot) -> bool {
+fn is_wanted(dyno: &Live, want: &Want, slot: &Slot) -> bool {
     dyno.state != DynoState::Stopping
         && dyno.release == Some(want.release)
         && dyno.epoch >= slot.epoch
         && dyno.size.eq_ignore_ascii_case(&slot.size)
+}
+
+/// One that is still booting gets its time.
+fn is_old(dyno: &Live, now: Timestamp) -> bool {
+    dyno.state == DynoState::Up && dyno.cycle_at.is_some_and(|at| at <= now)
 }
 
 /// The one that is furthest on stays.
@@ -128,7 +154,10 @@ fn surges(want: &Want, process_type: &ProcessType) -> bool {
     want.preboot && process_type.is_web()
 }
 
-fn start_reason(slot: &Slot, others: &[&Live]) -> &'static str {
+fn start_reason(slot: &Slot, others: &[&Live], cycles: bool) -> &'static str {
+    if cycles {
+        return CYCLES;
+    }
     match (slot.crashes.map(|crashes| crashes.count), others.is_empty()) {
         (Some(0), _) => "the platform could not run it before",
         (Some(_), _) => "it crashed",

@@ -4,11 +4,15 @@
 //! nothing. The engine carries out what comes out without choices of its own, and `why` can show the reasons.
 
 mod backoff;
+mod cycle;
 mod formation;
 mod routes;
+mod sleep;
 mod usage;
 
 pub use backoff::{Crashes, restart_at};
-pub use formation::{Action, Live, Slot, Want, plan};
+pub use cycle::cycle_at;
+pub use formation::{Action, CYCLES, Live, SLEEPS, Slot, Want, plan};
 pub use routes::{AppFacts, table};
+pub use sleep::{Sleeper, falls_asleep};
 pub use usage::{Load, UsageNews, usage_news};

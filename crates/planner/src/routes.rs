@@ -9,6 +9,8 @@ pub struct AppFacts {
     pub hosts: Vec<String>,
     /// Whether a release with a slug is current.
     pub has_code: bool,
+    /// The app sleeps, and its web dynos with it.
+    pub asleep: bool,
     /// How many web dynos are wanted.
     pub web_wanted: u32,
     pub dynos: Vec<Dyno>,
@@ -56,9 +58,11 @@ fn web_state(facts: &AppFacts, web: &[&Dyno], serving: bool) -> WebState {
         WebState::Blank
     } else if facts.web_wanted == 0 {
         WebState::NoWeb
+    } else if facts.asleep {
+        WebState::Asleep
     } else if web.iter().any(|d| on_its_way(&d)) {
         WebState::Booting
-    } else if web.iter().any(|d| d.state == DynoState::Exited) {
+    } else if web.iter().any(|d| d.state == DynoState::Exited && !d.is_idle()) {
         WebState::Crashed
     } else {
         // Between a stop and the next start: somebody is about to plan one.

@@ -17,7 +17,7 @@ pub use build::{
 pub use clock::{Clock, SystemClock};
 pub use git::{Git, GitError, PushGate, PushRequest, RefUpdate, RefVerdict};
 pub use logs::{LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
-pub use routes::{Published, RouteFeed, RouteFeedError};
+pub use routes::{Published, RouteFeed, RouteFeedError, Traffic};
 pub use runtime::{
     AttachInput, AttachOutput, AttachSession, Capacity, DynoLimits, DynoPhase, DynoReport, DynoSpec,
     DynoUsage, InputFile, LayerInfo, MountedLayer, PackedLayer, Runtime, RuntimeError, SpecFile, Tty,

@@ -1,14 +1,30 @@
 //! The route feed: whole tables, one way.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use renga_model::{DynoId, RouteTable};
+use renga_model::{AppId, DynoId, RouteTable};
 
 #[async_trait]
 pub trait RouteFeed: Send + Sync + 'static {
     /// Returns when the router routes by this table.
     async fn publish(&self, table: &RouteTable) -> Result<Published, RouteFeedError>;
+
+    /// Returns as soon as requests wait for an app that sleeps, at once if some do already, and after `wait` otherwise.
+    /// Whoever misses an answer asks again: it says what is, not what has changed.
+    async fn traffic(&self, wait: Duration) -> Result<Traffic, RouteFeedError>;
+}
+
+/// What the router says of the apps in its table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Apps that sleep by the router's table and for which requests wait.
+    pub waiting: BTreeSet<AppId>,
+    /// Time since the last request came, or since the router knows of the app; none while a request is under way.
+    pub idle: BTreeMap<AppId, Duration>,
 }
 
 /// What the router says of the table that it routes by now.

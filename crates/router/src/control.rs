@@ -4,16 +4,20 @@
 //! by `{"routing": {"generation": n, "in_flight": {"<dyno id>": count}}}`, `{"stale": {"seen": n}}`, `{"behind":
 //! {"generation": n}}` (the asked generation is not the current one: publish it) or `{"refused": "..."}`. The second
 //! question is the cheap one: it carries no table.
+//!
+//! `{"traffic": {"wait_ms": n}}` is answered by `{"traffic": {"waiting": ["<app id>"], "idle_ms": {"<app id>": ms}}}`: as
+//! soon as requests wait for an app that sleeps, and when the time is over. It wants a connection of its own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use renga_model::{DynoId, RouteTable};
+use renga_model::{AppId, DynoId, RouteTable};
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,12 +30,15 @@ use crate::{
 
 /// Connections at one time: one server, its successor, and somebody who looks.
 const CONNECTIONS_MAX: usize = 16;
+/// Whoever wants to know of traffic for longer asks again.
+pub(crate) const TRAFFIC_WAIT_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Question {
     Publish(RouteTable),
     InFlight { generation: u64 },
+    Traffic { wait_ms: u64 },
 }
 
 /// [`Question`] without taking the table away from its owner.
@@ -40,11 +47,13 @@ pub(crate) enum Question {
 pub(crate) enum Ask<'a> {
     Publish(&'a RouteTable),
     InFlight { generation: u64 },
+    Traffic { wait_ms: u64 },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
+    Traffic { waiting: BTreeSet<AppId>, idle_ms: BTreeMap<AppId, u64> },
     Routing { generation: u64, in_flight: BTreeMap<DynoId, u32> },
     Stale { seen: u64 },
     Behind { generation: u64 },
@@ -106,17 +115,36 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>, stop: Can
 
 async fn answer(mut stream: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
     while let Some(bytes) = frame::read_bytes(&mut stream, TABLE_BYTES_MAX).await? {
-        let shared = shared.clone();
         // A large table takes a moment to read.
-        let reply = tokio::task::spawn_blocking(move || decide(&bytes, &shared)).await?;
+        let deciding = shared.clone();
+        let decided = tokio::task::spawn_blocking(move || decide(&bytes, &deciding)).await?;
+        let reply = match decided {
+            Decided::Now(reply) => reply,
+            Decided::Wait(time) => tokio::select! {
+                biased;
+                // Requests wait, or the time is over.
+                reply = traffic(&shared, time) => reply,
+                // Who asked is gone, or asks before it was answered.
+                () = heard(&stream) => return Ok(()),
+            },
+        };
         frame::write(&mut stream, &reply, TABLE_BYTES_MAX).await?;
     }
     Ok(())
 }
 
-fn decide(bytes: &[u8], shared: &Shared) -> Reply {
+enum Decided {
+    Now(Reply),
+    /// For requests that find their app asleep.
+    Wait(Duration),
+}
+
+fn decide(bytes: &[u8], shared: &Shared) -> Decided {
     let current = shared.tables.current().generation;
-    match serde_json::from_slice(bytes) {
+    Decided::Now(match serde_json::from_slice(bytes) {
+        Ok(Question::Traffic { wait_ms }) => {
+            return Decided::Wait(Duration::from_millis(wait_ms).min(TRAFFIC_WAIT_MAX));
+        }
         Ok(Question::Publish(table)) => {
             let generation = table.generation;
             match shared.tables.publish(table) {
@@ -130,5 +158,22 @@ fn decide(bytes: &[u8], shared: &Shared) -> Reply {
         Ok(Question::InFlight { generation }) if generation < current => Reply::Stale { seen: current },
         Ok(Question::InFlight { .. }) => Reply::Behind { generation: current },
         Err(error) => Reply::Refused(error.to_string()),
-    }
+    })
+}
+
+/// Returns when something comes, or nothing more can.
+async fn heard(stream: &UnixStream) {
+    // Readiness may be that of bytes which were read already.
+    while stream.readable().await.is_ok()
+        && stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    {}
+}
+
+async fn traffic(shared: &Shared, time: Duration) -> Reply {
+    // Subscribed before the look, so that no request falls between them.
+    let mut knocks = shared.tables.knocks();
+    let waits = async { while shared.tables.waiting().is_empty() && knocks.changed().await.is_ok() {} };
+    // Whether somebody waits or the time is over, the answer is what is true then.
+    let _either = tokio::time::timeout(time, waits).await;
+    Reply::Traffic { waiting: shared.tables.waiting(), idle_ms: shared.tables.idle_ms() }
 }

@@ -130,7 +130,7 @@ impl Exchange {
 
     /// Takes a place in the app's count, unless there are too many.
     pub(crate) fn enter_app(&mut self, limit: u32) -> Result<(), Code> {
-        let before = self.place.app().in_flight.0.fetch_add(1, Ordering::Relaxed);
+        let before = self.place.app().enter(self.thread.shared.tables.ms_at(self.begun));
         self.counted = true;
         if before < limit { Ok(()) } else { Err(Code::H11) }
     }
@@ -270,7 +270,7 @@ impl Exchange {
             return;
         }
         if std::mem::take(&mut self.counted) {
-            self.place.app().in_flight.0.fetch_sub(1, Ordering::Relaxed);
+            self.place.app().leave();
         }
         if let Some((counters, _)) = self.place.dyno() {
             counters.leave(self.thread.index);

@@ -4,11 +4,11 @@ use std::{io, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use renga_model::RouteTable;
-use renga_ports::{Published, RouteFeed, RouteFeedError};
+use renga_ports::{Published, RouteFeed, RouteFeedError, Traffic};
 use tokio::{net::UnixStream, sync::Mutex};
 
 use crate::{
-    control::{Ask, Reply},
+    control::{Ask, Reply, TRAFFIC_WAIT_MAX},
     frame::{self, TABLE_BYTES_MAX},
 };
 
@@ -21,6 +21,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct UnixRouteFeed {
     socket: PathBuf,
     link: Mutex<Link>,
+    /// For the question that waits for its answer.
+    watch: Mutex<Link>,
 }
 
 #[derive(Debug, Default)]
@@ -33,20 +35,18 @@ struct Link {
 impl UnixRouteFeed {
     /// `socket` is `DATA_DIR/router/control.sock`; the router need not be there yet.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), link: Mutex::default() }
+        Self { socket: socket.into(), link: Mutex::default(), watch: Mutex::default() }
     }
 
-    async fn ask(&self, link: &mut Link, ask: &Ask<'_>) -> Result<Reply, RouteFeedError> {
+    async fn ask(&self, link: &mut Link, ask: &Ask<'_>, time: Duration) -> Result<Reply, RouteFeedError> {
         let reused = link.stream.is_some();
-        match tokio::time::timeout(ANSWER_TIMEOUT, self.converse(link, ask)).await {
+        match tokio::time::timeout(time, self.converse(link, ask)).await {
             Ok(Ok(reply)) => Ok(reply),
             // The router was started anew since the last time; every question may be asked twice.
-            Ok(Err(_)) if reused => {
-                match tokio::time::timeout(ANSWER_TIMEOUT, self.converse(link, ask)).await {
-                    Ok(result) => result.map_err(RouteFeedError::Away),
-                    Err(_) => Err(away(io::ErrorKind::TimedOut)),
-                }
-            }
+            Ok(Err(_)) if reused => match tokio::time::timeout(time, self.converse(link, ask)).await {
+                Ok(result) => result.map_err(RouteFeedError::Away),
+                Err(_) => Err(away(io::ErrorKind::TimedOut)),
+            },
             Ok(Err(error)) => Err(RouteFeedError::Away(error)),
             Err(_) => Err(away(io::ErrorKind::TimedOut)),
         }
@@ -75,7 +75,7 @@ impl RouteFeed for UnixRouteFeed {
             Ask::Publish(table)
         };
         loop {
-            match self.ask(&mut link, &ask).await? {
+            match self.ask(&mut link, &ask, ANSWER_TIMEOUT).await? {
                 Reply::Routing { generation, in_flight } => {
                     link.acknowledged = Some(generation);
                     return Ok(Published { generation, in_flight });
@@ -83,9 +83,23 @@ impl RouteFeed for UnixRouteFeed {
                 Reply::Stale { seen } => return Err(RouteFeedError::Stale { seen }),
                 // It lost the table with its memory.
                 Reply::Behind { .. } if matches!(ask, Ask::InFlight { .. }) => ask = Ask::Publish(table),
-                Reply::Behind { .. } => return Err(away(io::ErrorKind::InvalidData)),
+                Reply::Behind { .. } | Reply::Traffic { .. } => return Err(away(io::ErrorKind::InvalidData)),
                 Reply::Refused(reason) => return Err(RouteFeedError::Away(io::Error::other(reason))),
             }
+        }
+    }
+
+    async fn traffic(&self, wait: Duration) -> Result<Traffic, RouteFeedError> {
+        let wait = wait.min(TRAFFIC_WAIT_MAX);
+        let ask = Ask::Traffic { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) };
+        let mut watch = self.watch.lock().await;
+        match self.ask(&mut watch, &ask, wait + ANSWER_TIMEOUT).await? {
+            Reply::Traffic { waiting, idle_ms } => {
+                let idle = idle_ms.into_iter().map(|(app, ms)| (app, Duration::from_millis(ms)));
+                Ok(Traffic { waiting, idle: idle.collect() })
+            }
+            Reply::Refused(reason) => Err(RouteFeedError::Away(io::Error::other(reason))),
+            _ => Err(away(io::ErrorKind::InvalidData)),
         }
     }
 }

@@ -108,6 +108,11 @@ async fn pick(exchange: &mut Exchange, tried: &Tried) -> Result<(), Refusal> {
                 WebState::Blank => Code::H81,
                 WebState::NoWeb => Code::H14,
                 WebState::Crashed => Code::H10,
+                WebState::Asleep => {
+                    exchange.thread.shared.tables.knock();
+                    hold(exchange, None, Code::H20).await?;
+                    continue;
+                }
                 WebState::Booting | WebState::Up => {
                     hold(exchange, None, Code::H20).await?;
                     continue;

@@ -15,7 +15,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -39,6 +39,8 @@ pub(crate) struct Tables {
     version: Padded<AtomicU64>,
     current: Mutex<Arc<Table>>,
     changed: watch::Sender<u64>,
+    /// Requests that found their app asleep.
+    knocks: watch::Sender<u64>,
     counters: Mutex<Counters>,
     threads: usize,
     started: Instant,
@@ -75,7 +77,15 @@ pub(crate) struct Dyno {
 #[derive(Debug)]
 pub(crate) struct AppCounters {
     pub(crate) id: AppId,
-    pub(crate) in_flight: Padded<AtomicU32>,
+    counts: Padded<AppCounts>,
+}
+
+/// Every request writes both: they are of one cache line.
+#[derive(Debug, Default)]
+struct AppCounts {
+    in_flight: AtomicU32,
+    /// When the last request came, in milliseconds since the tables were made.
+    last_ms: AtomicU64,
 }
 
 /// What of a dyno is the same from table to table.
@@ -109,6 +119,7 @@ impl Tables {
             version: Padded::default(),
             current: Mutex::default(),
             changed: watch::Sender::new(0),
+            knocks: watch::Sender::new(0),
             counters: Mutex::default(),
             threads,
             started: Instant::now(),
@@ -128,6 +139,30 @@ impl Tables {
         self.changed.subscribe()
     }
 
+    /// A receiver that wakes when a request finds its app asleep.
+    pub(crate) fn knocks(&self) -> watch::Receiver<u64> {
+        self.knocks.subscribe()
+    }
+
+    /// A request waits for an app that sleeps.
+    pub(crate) fn knock(&self) {
+        self.knocks.send_modify(|count| *count += 1);
+    }
+
+    /// Apps that sleep and have requests.
+    pub(crate) fn waiting(&self) -> BTreeSet<AppId> {
+        let table = self.current();
+        let waits = |app: &&App| app.web == WebState::Asleep && app.counters.in_flight() > 0;
+        table.apps.iter().filter(waits).map(|app| app.counters.id).collect()
+    }
+
+    /// Milliseconds since the last request of each app that has none under way.
+    pub(crate) fn idle_ms(&self) -> BTreeMap<AppId, u64> {
+        let (table, now_ms) = (self.current(), self.now_ms());
+        let idle = |app: &App| Some((app.counters.id, app.counters.idle_ms(now_ms)?));
+        table.apps.iter().filter_map(idle).collect()
+    }
+
     /// Makes `source` the table that every request from now on is routed by.
     pub(crate) fn publish(&self, source: RouteTable) -> Result<(), Stale> {
         let mut counters = lock(&self.counters);
@@ -139,7 +174,7 @@ impl Tables {
             return Ok(());
         }
         let version = seen.version + 1;
-        let table = Arc::new(counters.build(source, version, self.threads));
+        let table = Arc::new(counters.build(source, version, self.threads, self.now_ms()));
         *lock(&self.current) = table.clone();
         self.version.0.store(version, Ordering::SeqCst);
         counters.collect(&table);
@@ -159,15 +194,19 @@ impl Tables {
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
-        millis(self.started.elapsed())
+        self.ms_at(Instant::now())
+    }
+
+    pub(crate) fn ms_at(&self, at: Instant) -> u64 {
+        millis(at.duration_since(self.started))
     }
 }
 
 // === impl Counters ===
 
 impl Counters {
-    fn build(&mut self, source: RouteTable, version: u64, threads: usize) -> Table {
-        let apps: Vec<App> = source.apps.iter().map(|app| self.app(app, threads)).collect();
+    fn build(&mut self, source: RouteTable, version: u64, threads: usize, now_ms: u64) -> Table {
+        let apps: Vec<App> = source.apps.iter().map(|app| self.app(app, threads, now_ms)).collect();
         let mut hosts = HashMap::new();
         for (index, app) in source.apps.iter().enumerate() {
             for host in &app.hosts {
@@ -178,8 +217,8 @@ impl Counters {
         Table { version, generation: source.generation, apps, hosts, source }
     }
 
-    fn app(&mut self, app: &RouteApp, threads: usize) -> App {
-        let counters = self.apps.entry(app.id).or_insert_with(|| Arc::new(AppCounters::new(app.id)));
+    fn app(&mut self, app: &RouteApp, threads: usize, now_ms: u64) -> App {
+        let counters = self.apps.entry(app.id).or_insert_with(|| Arc::new(AppCounters::new(app.id, now_ms)));
         App {
             maintenance: app.maintenance,
             web: app.web,
@@ -204,7 +243,7 @@ impl Counters {
         let apps: std::collections::HashSet<AppId> = table.source.apps.iter().map(|app| app.id).collect();
         let dynos: std::collections::HashSet<DynoId> =
             table.apps.iter().flat_map(|app| app.dynos.iter().map(|dyno| dyno.id)).collect();
-        self.apps.retain(|id, app| apps.contains(id) || app.in_flight.0.load(Ordering::SeqCst) > 0);
+        self.apps.retain(|id, app| apps.contains(id) || app.in_flight() > 0);
         for (id, dyno) in &self.dynos {
             dyno.left.store(!dynos.contains(id), Ordering::Relaxed);
         }
@@ -226,8 +265,33 @@ impl Table {
 }
 
 impl AppCounters {
-    fn new(id: AppId) -> Self {
-        Self { id, in_flight: Padded::default() }
+    fn new(id: AppId, now_ms: u64) -> Self {
+        let counts = AppCounts { last_ms: now_ms.into(), ..AppCounts::default() };
+        Self { id, counts: Padded(counts) }
+    }
+
+    /// Takes a place. How many were taken before.
+    pub(crate) fn enter(&self, now_ms: u64) -> u32 {
+        let before = self.counts.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.counts.0.last_ms.store(now_ms, Ordering::Relaxed);
+        before
+    }
+
+    pub(crate) fn leave(&self) {
+        self.counts.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.counts.0.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// None while a request is under way; the time counts from when this was last looked at then.
+    fn idle_ms(&self, now_ms: u64) -> Option<u64> {
+        if self.in_flight() > 0 {
+            self.counts.0.last_ms.store(now_ms, Ordering::Relaxed);
+            return None;
+        }
+        Some(now_ms.saturating_sub(self.counts.0.last_ms.load(Ordering::Relaxed)))
     }
 }
 
@@ -318,6 +382,23 @@ mod tests {
         assert_eq!(current.find("www.example.com"), Some(1));
         assert_eq!(current.find("x.example.com"), Some(0));
         assert_eq!(current.find("example.com"), None);
+    }
+
+    #[test]
+    fn an_app_is_idle_while_nothing_is_under_way() {
+        let tables = Tables::new(1);
+        let mut asleep = table(1, &["a.localhost"], &[]);
+        asleep.apps[0].web = WebState::Asleep;
+        let id = asleep.apps[0].id;
+        tables.publish(asleep).unwrap();
+        let counters = tables.current().apps[0].counters.clone();
+        assert_eq!((counters.idle_ms(7_000), tables.waiting()), (Some(7_000), BTreeSet::new()));
+        assert_eq!(counters.enter(2_000), 0);
+        assert_eq!((tables.idle_ms(), tables.waiting()), (BTreeMap::new(), BTreeSet::from([id])));
+        // A long one: the time begins when it was last seen.
+        assert_eq!(counters.idle_ms(5_000), None);
+        counters.leave();
+        assert_eq!((counters.idle_ms(5_400), tables.waiting()), (Some(400), BTreeSet::new()));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub(crate) struct Config {
     pub(crate) build_timeout: Duration,
     pub(crate) build_disk_bytes: u64,
     pub(crate) dyno_disk_bytes: u64,
+    /// None: eco apps never sleep.
+    pub(crate) sleep_after: Option<Duration>,
+    /// None: dynos are not replaced for their age.
+    pub(crate) cycle_after: Option<Duration>,
     pub(crate) disk_budget_bytes: u64,
     pub(crate) disk_floor_bytes: u64,
     pub(crate) releases_kept: usize,
@@ -163,6 +167,8 @@ impl Typed {
             build_memory_bytes: self.builds.memory_mib.unwrap_or(2560) * MIB,
             build_disk_bytes: self.builds.disk_mib.unwrap_or(8 * 1024) * MIB,
             dyno_disk_bytes: self.dynos.disk_mib.unwrap_or(2 * 1024) * MIB,
+            sleep_after: seconds(self.dynos.sleep_after_seconds, limits::SLEEP_AFTER),
+            cycle_after: seconds(self.dynos.cycle_after_seconds, limits::CYCLE_AFTER),
             disk_budget_bytes: self.disk.budget_mib.unwrap_or(20 * 1024) * MIB,
             disk_floor_bytes: self.disk.floor_mib.unwrap_or(1024) * MIB,
             releases_kept: self.disk.releases_kept.unwrap_or(10),
@@ -179,6 +185,11 @@ impl Typed {
             build_env,
         })
     }
+}
+
+/// Zero stands for never.
+fn seconds(typed: Option<u64>, default: Duration) -> Option<Duration> {
+    Some(typed.map_or(default, Duration::from_secs)).filter(|time| !time.is_zero())
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -265,6 +276,18 @@ mod tests {
         .unwrap();
         let mistakes = typed.finish().unwrap_err();
         assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+    }
+
+    #[test]
+    fn zero_is_never() {
+        let times = |text: &str| {
+            let config = toml::from_str::<Typed>(text).unwrap().finish().unwrap();
+            (config.sleep_after, config.cycle_after)
+        };
+        assert_eq!(times(""), (Some(limits::SLEEP_AFTER), Some(limits::CYCLE_AFTER)));
+        assert_eq!(times("[dynos]\nsleep_after_seconds = 0\ncycle_after_seconds = 0"), (None, None));
+        let quick = "[dynos]\nsleep_after_seconds = 5\ncycle_after_seconds = 7";
+        assert_eq!(times(quick), (Some(Duration::from_secs(5)), Some(Duration::from_secs(7))));
     }
 
     #[test]

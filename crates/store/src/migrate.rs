@@ -10,8 +10,10 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, backup::Backup};
 use crate::StoreError;
 
 /// In order; the number of a migration is its place, counted from 1, and the number in its file's name.
-pub(crate) const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_ledger", include_str!("../migrations/0001_ledger.sql"))];
+pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_ledger", include_str!("../migrations/0001_ledger.sql")),
+    ("0002_sleep", include_str!("../migrations/0002_sleep.sql")),
+];
 
 /// Marks the file as ours: the bytes of `RNGA`.
 const APPLICATION_ID: i32 = 0x524e_4741;

@@ -1,10 +1,10 @@
 //! A router that routes by whatever table it was given last.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use renga_model::RouteTable;
-use renga_ports::{Published, RouteFeed, RouteFeedError};
+use renga_ports::{Published, RouteFeed, RouteFeedError, Traffic};
 
 #[derive(Debug, Default)]
 pub struct SimRoutes(Mutex<RouteTable>);
@@ -24,5 +24,9 @@ impl RouteFeed for SimRoutes {
         }
         *last = table.clone();
         Ok(Published { generation: table.generation, in_flight: BTreeMap::new() })
+    }
+    async fn traffic(&self, wait: Duration) -> Result<Traffic, RouteFeedError> {
+        tokio::time::sleep(wait).await;
+        Ok(Traffic::default())
     }
 }

@@ -136,7 +136,7 @@ impl Dyno {
             release,
             app: app_ref(app),
             size: dyno.size.clone(),
-            state: state_shown(dyno.state, dyno.worker.kind()).to_owned(),
+            state: state_shown(dyno.state, dyno.worker.kind(), dyno.is_idle()).to_owned(),
             process_type: dyno.name.process_type().to_string(),
             updated_at: dyno.updated_at.into(),
         })
@@ -144,11 +144,12 @@ impl Dyno {
 }
 
 /// Heroku's word for a state. What ended on its own is `complete` if that was its task, `crashed` if it was to go on.
-pub fn state_shown(state: DynoState, kind: DynoKind) -> &'static str {
+pub fn state_shown(state: DynoState, kind: DynoKind, is_idle: bool) -> &'static str {
     match (state, kind) {
         (DynoState::Planned | DynoState::Starting, _) => "starting",
         (DynoState::Up, _) => "up",
         (DynoState::Stopping, _) => "down",
+        (DynoState::Exited, DynoKind::Formation) if is_idle => "idle",
         (DynoState::Exited, DynoKind::Formation) => "crashed",
         (DynoState::Exited, _) => "complete",
     }
@@ -213,9 +214,10 @@ mod tests {
 
     #[test]
     fn states_are_shown_in_the_words_of_the_api() {
-        assert_eq!(state_shown(DynoState::Planned, DynoKind::Formation), "starting");
-        assert_eq!(state_shown(DynoState::Exited, DynoKind::Formation), "crashed");
-        assert_eq!(state_shown(DynoState::Exited, DynoKind::OneOff), "complete");
+        assert_eq!(state_shown(DynoState::Planned, DynoKind::Formation, false), "starting");
+        assert_eq!(state_shown(DynoState::Exited, DynoKind::Formation, false), "crashed");
+        assert_eq!(state_shown(DynoState::Exited, DynoKind::Formation, true), "idle");
+        assert_eq!(state_shown(DynoState::Exited, DynoKind::OneOff, false), "complete");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use renga_model::{Dyno, DynoEvent, DynoId, DynoState, Exit, ExitReason, Refusal, Worker};
+use renga_model::{Dyno, DynoEvent, DynoId, DynoSize, DynoState, Exit, ExitReason, Refusal, Worker};
 use renga_planner::Crashes;
 use renga_ports::{DynoSpec, RuntimeError};
 
 use crate::{DecisionKind, Engine, error, operations, words};
-use renga_store::{OrNone, Slot};
+use renga_store::{OrNone, Read, Slot};
 
 /// A dyno that ran for so long and loses its supervisor is replaced at once.
 const EXCUSED_AGE: SignedDuration = SignedDuration::from_secs(60);
@@ -55,9 +55,9 @@ pub(crate) async fn end_now(engine: &Engine, dyno: &Dyno) -> Result<(), Refusal>
     engine.runtime.stop(id, Duration::ZERO).await.map_err(error::runtime)
 }
 
-/// Records how a dyno ended and tells whoever waits for it. A formation dyno that was asked to stop leaves no row;
-/// one that ended by itself stays as `Exited` (crashed) until its successor is planned. The rows of one-offs, builds
-/// and release commands are their loops' business.
+/// Records how a dyno ended and tells whoever waits for it. A formation dyno that was asked to stop leaves no row, unless
+/// its app sleeps: then it stays as `Exited` (idle) until it wakes. One that ended by itself stays as `Exited` (crashed)
+/// until its successor is planned. The rows of one-offs, builds and release commands are their loops' business.
 pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Result<(), Refusal> {
     let (row, ended, now) = (dyno.clone(), exit.clone(), engine.now());
     let formation = dyno.worker == Worker::Formation;
@@ -67,7 +67,13 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
             return Ok(false);
         }
         if formation && current.state == DynoState::Stopping {
-            tx.dyno_delete(row.id)?;
+            match rests(tx, &current)? {
+                true => {
+                    let idled = Exit { reason: ExitReason::Idled, ..ended };
+                    tx.dyno_set_exit(row.id, current.generation, &idled, now)?;
+                }
+                false => drop(tx.dyno_delete(row.id)?),
+            }
         } else {
             tx.dyno_set_exit(row.id, current.generation, &ended, now)?;
             if formation {
@@ -97,6 +103,12 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
     Ok(())
 }
 
+/// Whether it ends because its app sleeps.
+fn rests(read: &Read<'_>, dyno: &Dyno) -> Result<bool, Refusal> {
+    let asleep = read.sleep_fetch(dyno.app)?.is_some_and(|sleep| sleep.asleep);
+    Ok(asleep && DynoSize::sleeps(&dyno.size))
+}
+
 /// What the end means for the next start. None: it may come at once, and nothing is held against the app.
 fn counted(before: Option<Crashes>, row: &Dyno, exit: &Exit) -> Option<Crashes> {
     match exit.reason {
@@ -104,6 +116,7 @@ fn counted(before: Option<Crashes>, row: &Dyno, exit: &Exit) -> Option<Crashes> 
         // After a power cut, say; but a supervisor that dies at once must not be started in a circle.
         ExitReason::SupervisorLost if exit.at.duration_since(row.created_at) > EXCUSED_AGE => None,
         ExitReason::SupervisorLost => Some(Crashes::excused(exit.at)),
+        ExitReason::Idled => None,
         ExitReason::Exited | ExitReason::OutOfMemory | ExitReason::GraceOver | ExitReason::NotStarted(_) => {
             Some(Crashes::one_more(before, row.created_at, exit.at))
         }

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use renga_model::{
-    App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoState, Formation, Refusal, Release, Slug, Worker,
-    limits,
+    App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoSize, DynoState, Formation, Refusal, Release, Slug,
+    Worker, limits,
 };
-use renga_planner::{Action, Crashes, Live, Slot, Want};
+use renga_planner::{Action, CYCLES, Crashes, Live, SLEEPS, Slot, Want};
 use renga_store::{OrNone, Read};
 
 use super::dynos;
@@ -55,7 +55,7 @@ impl Loop for Formations {
         let Some(facts) = engine.store.read(move |read| gather(read, app)).await? else {
             return Ok(Next::Rest);
         };
-        let actions = facts.plan(engine.now());
+        let actions = facts.plan(engine.now(), engine.settings.cycle_after);
         let wait = earliest_wait(&actions, engine.now());
         note(engine, app, &actions);
         let changed = carry_out(engine, &facts, actions).await?;
@@ -78,6 +78,7 @@ pub(crate) struct Facts {
     formation: Vec<Formation>,
     pub(crate) dynos: Vec<Dyno>,
     pub(crate) crashes: BTreeMap<DynoName, Crashes>,
+    pub(crate) asleep: bool,
 }
 
 pub(crate) fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
@@ -92,12 +93,14 @@ pub(crate) fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refus
     let formation = read.formation_list(app.id)?;
     let slots = read.slot_fetch_all(app.id)?.into_iter();
     let crashes = slots.map(|s| (s.name, Crashes { count: s.crashes, last_at: s.last_crash_at })).collect();
-    Ok(Some(Facts { app, release, slug, formation, dynos, crashes }))
+    let asleep = read.sleep_fetch(app.id)?.is_some_and(|sleep| sleep.asleep);
+    Ok(Some(Facts { app, release, slug, formation, dynos, crashes, asleep }))
 }
 
 impl Facts {
-    pub(crate) fn plan(&self, now: Timestamp) -> Vec<Action> {
-        let live = self.dynos.iter().filter(|dyno| dyno.state != DynoState::Exited).map(live);
+    pub(crate) fn plan(&self, now: Timestamp, cycle_after: Option<Duration>) -> Vec<Action> {
+        let live = self.dynos.iter().filter(|dyno| dyno.state != DynoState::Exited);
+        let live = live.map(|dyno| live_dyno(dyno, cycle_after));
         renga_planner::plan(self.want().as_ref(), &live.collect::<Vec<_>>(), now)
     }
 
@@ -114,10 +117,11 @@ impl Facts {
     }
 
     fn slots(&self, formation: &Formation) -> Vec<Slot> {
+        let rests = self.asleep && DynoSize::sleeps(&formation.size);
         let slot = |number| {
             let name = DynoName::new(formation.process_type.clone(), number);
             let crashes = self.crashes.get(&name).copied();
-            Slot { name, size: formation.size.clone(), epoch: formation.epoch, crashes }
+            Slot { name, size: formation.size.clone(), epoch: formation.epoch, crashes, rests }
         };
         (1..=formation.quantity).map(slot).collect()
     }
@@ -127,7 +131,7 @@ impl Facts {
     }
 }
 
-fn live(dyno: &Dyno) -> Live {
+fn live_dyno(dyno: &Dyno, cycle_after: Option<Duration>) -> Live {
     Live {
         id: dyno.id,
         name: dyno.name.clone(),
@@ -135,6 +139,7 @@ fn live(dyno: &Dyno) -> Live {
         size: dyno.size.clone(),
         epoch: dyno.epoch,
         state: dyno.state,
+        cycle_at: cycle_after.map(|every| renga_planner::cycle_at(dyno.id, dyno.created_at, every)),
     }
 }
 
@@ -203,16 +208,32 @@ async fn carry_out(engine: &Engine, facts: &Facts, actions: Vec<Action>) -> Resu
     commit.await?;
     for (row, why) in &fresh {
         tracing::info!(app.name = %facts.app.name, dyno.name = %row.name, dyno.id = %row.id, "start {}: {why}", row.name);
-        let crashed = facts.dynos.iter().any(|d| d.name == row.name && d.state == DynoState::Exited);
-        let from = if crashed { "crashed" } else { "created" };
+        tell_why(engine, row.app, &row.name, why, now);
+        let before = facts.dynos.iter().rfind(|d| d.name == row.name && d.state == DynoState::Exited);
+        let from = match before {
+            Some(dyno) if dyno.is_idle() => "down",
+            Some(_) => "crashed",
+            None => "created",
+        };
         engine.logs.write(row.app, words::heroku(now, &row.name, words::state_changed(from, "starting")));
         engine.logs.write(row.app, words::heroku(now, &row.name, words::starting(&row.command)));
     }
     for (id, name, why) in &stops {
+        tell_why(engine, facts.app.id, name, why, now);
         tracing::info!(app.name = %facts.app.name, dyno.name = %name, dyno.id = %id, "stop {name}: {why}");
     }
     engine.wake.routes();
     Ok(true)
+}
+
+/// What users are told of a decision in a word of its own.
+fn tell_why(engine: &Engine, app: AppId, name: &DynoName, why: &str, now: Timestamp) {
+    let word = match why {
+        SLEEPS => words::IDLING,
+        CYCLES => words::CYCLING,
+        _ => return,
+    };
+    engine.logs.write(app, words::heroku(now, name, word));
 }
 
 /// Crashed rows whose slot gets a new dyno, has a later one already, or is no longer wanted.

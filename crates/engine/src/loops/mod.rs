@@ -9,4 +9,5 @@ pub(crate) mod inventory;
 pub(crate) mod one_offs;
 pub(crate) mod releases;
 pub(crate) mod routes;
+pub(crate) mod sleep;
 pub(crate) mod usage;

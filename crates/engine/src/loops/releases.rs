@@ -145,6 +145,7 @@ async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Next, R
             tx.release_set_status(release, ReleaseStatus::Pending, ReleaseStatus::Succeeded, now)?;
             tx.release_make_current(release, now)?;
             tx.slot_clear(app, None)?;
+            tx.sleep_end(app, now)?;
         } else {
             tx.release_set_status(release, ReleaseStatus::Pending, ReleaseStatus::Failed, now)?;
         }

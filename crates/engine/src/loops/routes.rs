@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use renga_model::{AppId, DynoId, DynoState, ProcessType, Refusal, RouteTable};
+use renga_model::{AppId, DynoId, DynoSize, DynoState, ProcessType, Refusal, RouteTable};
 use renga_planner::{AppFacts, table};
 use renga_ports::RouteFeedError;
 use renga_store::{OrNone, Read};
@@ -111,10 +111,12 @@ fn gather(read: &Read<'_>, domain: &str) -> Result<(Vec<AppFacts>, Leaving), Ref
         };
         let formation = read.formation_list(app.id)?;
         let web = formation.iter().find(|f| f.process_type.is_web()).filter(|_| declares_web);
+        let asleep = read.sleep_fetch(app.id)?.is_some_and(|sleep| sleep.asleep);
         let page = |key| release.as_ref().and_then(|r| r.config.get(key)).map(|url| url.expose().to_owned());
         facts.push(AppFacts {
             hosts: vec![format!("{}.{domain}", app.name)],
             has_code,
+            asleep: asleep && web.is_some_and(|formation| DynoSize::sleeps(&formation.size)),
             web_wanted: web.map_or(0, |formation| formation.quantity),
             error_page_url: page("ERROR_PAGE_URL"),
             maintenance_page_url: page("MAINTENANCE_PAGE_URL"),

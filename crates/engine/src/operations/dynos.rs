@@ -141,7 +141,7 @@ fn find(read: &Read<'_>, app: AppId, identity: &str) -> Result<Dyno, Refusal> {
     visible(read, app)?.into_iter().find(fits).ok_or_else(|| Refusal::not_found("dyno"))
 }
 
-/// Raises the epochs of one type or of all, and forgets their crashes. How many there were.
+/// Raises the epochs of one type or of all, and forgets their crashes; an app that sleeps wakes. How many there were.
 fn raise_epochs(
     tx: &Tx<'_>,
     app: AppId,
@@ -156,6 +156,7 @@ fn raise_epochs(
         tx.formation_put(row)?;
     }
     tx.slot_clear(app, only)?;
+    tx.sleep_end(app, now)?;
     Ok(rows.len())
 }
 

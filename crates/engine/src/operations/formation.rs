@@ -66,7 +66,11 @@ impl Engine {
             for row in formation.iter().filter(|row| !before.contains(row)) {
                 tx.formation_put(row)?;
             }
-            Ok((before != formation, formation_of(tx, app)?))
+            let changed = before != formation;
+            if changed {
+                tx.sleep_end(app, now)?;
+            }
+            Ok((changed, formation_of(tx, app)?))
         });
         let (changed, formation) = update.await?;
         if changed {

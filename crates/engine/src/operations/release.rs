@@ -59,6 +59,7 @@ pub fn release_create(
     if !pending {
         tx.release_make_current(release.id, now)?;
         tx.slot_clear(app.id, None)?;
+        tx.sleep_end(app.id, now)?;
         release.current = true;
     }
     if let Some(slug) = &slug {

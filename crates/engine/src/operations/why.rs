@@ -1,5 +1,7 @@
 //! Why an app's dynos are as they are: wanted, seen, and what was decided, in words.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use renga_model::{AppId, Dyno, DynoName, DynoState, Exit, ExitReason, Refusal, limits};
 use renga_planner::Action;
@@ -50,7 +52,7 @@ impl Engine {
         let mut why = Why {
             since: self.started_at,
             release: facts.release.as_ref().map(|release| release.version),
-            dynos: standings(&facts, now, begun),
+            dynos: standings(&facts, self.settings.cycle_after, now, begun),
             decisions: self.decisions.of(app),
         };
         if let Some(only) = only {
@@ -66,8 +68,13 @@ impl Engine {
 }
 
 /// Pure: what the rows, the time and the planner say.
-fn standings(facts: &Facts, now: Timestamp, begun_at: impl Fn(&Dyno) -> Option<Timestamp>) -> Vec<Standing> {
-    let actions = facts.plan(now);
+fn standings(
+    facts: &Facts,
+    cycle_after: Option<Duration>,
+    now: Timestamp,
+    begun_at: impl Fn(&Dyno) -> Option<Timestamp>,
+) -> Vec<Standing> {
+    let actions = facts.plan(now, cycle_after);
     let wanted: Vec<DynoName> =
         facts.want().map(|want| want.slots.into_iter().map(|slot| slot.name).collect()).unwrap_or_default();
     let mut names = wanted.clone();
@@ -82,7 +89,11 @@ fn standings(facts: &Facts, now: Timestamp, begun_at: impl Fn(&Dyno) -> Option<T
             None => of_none(facts, seen, &name, wanted, &actions),
         };
         let seen = seen.map(|dyno| Seen {
-            state: if dyno.state == DynoState::Exited { "crashed" } else { words::state(dyno.state) },
+            state: match dyno.state {
+                DynoState::Exited if dyno.is_idle() => "idle",
+                DynoState::Exited => "crashed",
+                state => words::state(state),
+            },
             release: dyno.release_version,
             since: dyno.updated_at,
         });
@@ -147,6 +158,9 @@ fn of_none(
     if !wanted {
         return (text + "The formation does not ask for it.", None);
     }
+    if facts.asleep && exited.is_some_and(Dyno::is_idle) {
+        return ("Its app sleeps for want of web traffic: the next request starts it.".into(), None);
+    }
     let crashes = facts.crashes.get(name).map_or(0, |crashes| crashes.count);
     if crashes > 1 {
         text += &format!("It crashed {crashes} times in a row, so there is a pause before the next start. ");
@@ -168,6 +182,7 @@ pub(crate) fn ended(exit: &Exit) -> String {
         ExitReason::SupervisorLost => "Its supervisor was lost, so what was left of it was ended. ".into(),
         ExitReason::OutOfMemory => "It was killed at its memory limit (R15). ".into(),
         ExitReason::GraceOver => "It outlived its 30 seconds after SIGTERM and was killed (R12). ".into(),
+        ExitReason::Idled => String::new(),
         ExitReason::Exited => format!("Its process ended with status {}. ", exit.code),
     }
 }

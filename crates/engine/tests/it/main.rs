@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod cycling;
 mod delays;
 mod faults;
 mod formation;
 mod garbage;
 mod plane;
 mod simulation;
+mod sleep;
 mod story;
 mod usage;

@@ -148,6 +148,8 @@ impl Bench {
             build_memory_bytes: 1 << 30,
             build_timeout: renga_model::limits::BUILD_TIMEOUT,
             builds_max: 2,
+            sleep_after: Some(renga_model::limits::SLEEP_AFTER),
+            cycle_after: Some(renga_model::limits::CYCLE_AFTER),
             disk_budget_bytes: 1 << 40,
             disk_floor_bytes: 1 << 30,
             releases_kept: 10,

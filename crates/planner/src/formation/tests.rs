@@ -9,15 +9,17 @@ fn release(n: u64) -> ReleaseId {
     Id::from_uuid(format!("00000000-0000-4000-8000-{n:012}").parse().unwrap())
 }
 
-/// `web.1 v7 up`, `worker.1 v6 stopping`, with an optional epoch `e2` and size.
+/// `web.1 v7 up`, `worker.1 v6 stopping`, with an optional epoch `e2`, or `old` for one that has run for a day.
 fn live(words: &str, n: u64) -> Live {
     let mut parts = words.split_whitespace();
     let name = parts.next().unwrap().parse().unwrap();
     let version: u64 = parts.next().unwrap().trim_start_matches('v').parse().unwrap();
     let state = DynoState::parse(parts.next().unwrap()).unwrap();
-    let epoch = parts.next().map_or(0, |e| e.trim_start_matches('e').parse().unwrap());
+    let last = parts.next();
+    let cycle_at = Some(if last == Some("old") { Timestamp::UNIX_EPOCH } else { Timestamp::MAX });
+    let epoch = last.and_then(|e| e.strip_prefix('e')).map_or(0, |e| e.parse().unwrap());
     let id = Id::from_uuid(format!("00000000-0000-4000-9000-{n:012}").parse().unwrap());
-    Live { id, name, release: Some(release(version)), size: "Basic".into(), epoch, state }
+    Live { id, name, release: Some(release(version)), size: "Basic".into(), epoch, state, cycle_at }
 }
 
 fn check_with(
@@ -29,9 +31,11 @@ fn check_with(
     expected: &[&str],
 ) {
     let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
+    let (want, rests) = want.strip_suffix(" asleep").map_or((want, false), |want| (want, true));
     let want = (!want.is_empty()).then(|| {
         let (version, slots) = want.split_once(':').unwrap();
-        let slot = |name: &str| Slot { name: name.parse().unwrap(), size: "basic".into(), epoch, crashes };
+        let slot =
+            |name: &str| Slot { name: name.parse().unwrap(), size: "basic".into(), epoch, crashes, rests };
         let release = release(version.trim_start_matches('v').parse().unwrap());
         Want { release, slots: slots.split_whitespace().map(slot).collect(), preboot }
     });
@@ -114,6 +118,53 @@ fn a_restart_replaces_what_is_older_than_its_epoch() {
 }
 
 #[test]
+fn after_a_day_each_type_is_replaced_in_its_way() {
+    check("v3: web.1", &["web.1 v3 up old"], &["start web.1"]);
+    check("v3: web.1", &["web.1 v3 up old", "web.1 v3 starting"], &[]);
+    check("v3: web.1", &["web.1 v3 up old", "web.1 v3 up"], &["stop web.1 #1"]);
+    check("v3: web.1", &["web.1 v3 starting old"], &[]);
+    check("v3: clock.1", &["clock.1 v3 up old"], &["stop clock.1 #1"]);
+    check("v3: clock.1", &["clock.1 v3 stopping old"], &[]);
+    check_with("v3: web.1", false, 0, None, &["web.1 v3 up old"], &["stop web.1 #1"]);
+    // A release that comes meanwhile takes over.
+    check("v4: web.1", &["web.1 v3 up old", "web.1 v3 starting"], &["stop web.1 #2", "start web.1"]);
+}
+
+#[test]
+fn why_tells_a_cycle_from_other_replacements() {
+    let why = |preboot, words: &str| {
+        let slot = Slot {
+            name: "web.1".parse().unwrap(),
+            size: "Basic".into(),
+            epoch: 0,
+            crashes: None,
+            rests: false,
+        };
+        let want = Want { release: release(3), slots: vec![slot], preboot };
+        match plan(Some(&want), &[live(words, 1)], Timestamp::UNIX_EPOCH).remove(0) {
+            Action::Start { why, .. } | Action::Stop { why, .. } => why,
+            Action::Wait { .. } => "wait",
+        }
+    };
+    assert_eq!([why(true, "web.1 v3 up old"), why(false, "web.1 v3 up old")], [CYCLES, CYCLES]);
+    assert_eq!(why(true, "web.1 v2 up old"), "a newer release or a restart asks for it");
+}
+
+#[test]
+fn what_sleeps_stops_and_starts_when_it_wakes() {
+    check(
+        "v3: web.1 web.2 asleep",
+        &["web.1 v3 up", "web.2 v3 starting"],
+        &["stop web.1 #1", "stop web.2 #2"],
+    );
+    check("v3: web.1 asleep", &["web.1 v2 up", "web.1 v3 starting"], &["stop web.1 #1", "stop web.1 #2"]);
+    check("v3: web.1 asleep", &["web.1 v3 stopping"], &[]);
+    check("v3: web.1 asleep", &[], &[]);
+    // A request came while it was still stopping: its successor does not wait for its end.
+    check("v3: web.1", &["web.1 v3 stopping"], &["start web.1"]);
+}
+
+#[test]
 fn doubles_go() {
     check("v3: web.1", &["web.1 v3 starting", "web.1 v3 up"], &["stop web.1 #1"]);
 }
@@ -135,7 +186,13 @@ fn planning_again_after_the_actions_yields_nothing() {
     {
         let want = Want {
             release: release(4),
-            slots: vec![Slot { name: name.parse().unwrap(), size: "Basic".into(), epoch: 0, crashes: None }],
+            slots: vec![Slot {
+                name: name.parse().unwrap(),
+                size: "Basic".into(),
+                epoch: 0,
+                crashes: None,
+                rests: false,
+            }],
             preboot: true,
         };
         let mut seen = vec![live(&format!("{name} v3 {a}"), 1), live(&format!("{name} v4 {b}"), 2)];

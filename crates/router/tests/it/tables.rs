@@ -112,3 +112,45 @@ async fn only_the_group_may_connect() {
     assert_eq!((mode("control.sock"), mode("log")), (0o660, 0o2750));
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn a_request_for_an_app_that_sleeps_is_told_and_held() {
+    let (mut rig, backend) = (Rig::with(renga_router::Limits::default()).await, Backend::mirror().await);
+    rig.publish(app(WebState::Asleep, vec![])).await;
+    let id = app(WebState::Asleep, vec![]).id;
+    let quiet = rig.feed.traffic(std::time::Duration::ZERO).await.unwrap();
+    assert!(quiet.waiting.is_empty() && quiet.idle.contains_key(&id), "{quiet:?}");
+
+    // The question is open before the request comes, and tables are published meanwhile.
+    let (traffic, mut client) = (rig.feed.traffic(DEADLINE), rig.client().await);
+    let ask = async {
+        client.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
+    };
+    let (traffic, ()) = tokio::join!(traffic, ask);
+    let traffic = traffic.unwrap();
+    assert_eq!((traffic.waiting, traffic.idle.len()), ([id].into(), 0));
+    // Whoever missed the answer asks again.
+    assert_eq!(rig.feed.traffic(DEADLINE).await.unwrap().waiting, [id].into());
+    rig.publish(app(WebState::Booting, vec![])).await;
+    assert!(rig.feed.traffic(std::time::Duration::ZERO).await.unwrap().waiting.is_empty());
+    rig.serve(&[backend.address]).await;
+    assert_eq!(client.reply().await.status, 200);
+    assert!(rig.line().await.contains(" dyno=web.1 "));
+    let after = rig.feed.traffic(std::time::Duration::ZERO).await.unwrap();
+    assert!(after.idle[&id] < quiet.idle[&id] + DEADLINE, "{after:?}");
+}
+
+#[tokio::test]
+async fn whoever_asks_for_traffic_and_leaves_takes_no_place() {
+    let mut rig = Rig::start().await;
+    rig.publish(app(WebState::Asleep, vec![])).await;
+    let socket = rig.directory.path().join("control.sock");
+    for _ in 0..40 {
+        let feed = UnixRouteFeed::new(&socket);
+        let asking = feed.traffic(DEADLINE);
+        // Dropped with its connection as soon as the question is on its way.
+        tokio::time::timeout(std::time::Duration::from_millis(5), asking).await.unwrap_err();
+    }
+    let table = RouteTable { generation: 99, apps: vec![] };
+    assert_eq!(rig.feed.publish(&table).await.unwrap().generation, 99);
+}

@@ -99,6 +99,10 @@ pub(crate) struct Site {
 pub(crate) struct Dynos {
     /// Writable layer of a dyno, in MiB.
     pub(crate) disk_mib: Option<u64>,
+    /// An eco app without web traffic for this long sleeps; 0: never.
+    pub(crate) sleep_after_seconds: Option<u64>,
+    /// A dyno is replaced after this long, and up to 15 % later; 0: never.
+    pub(crate) cycle_after_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

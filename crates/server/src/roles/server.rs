@@ -166,6 +166,8 @@ fn settings(
         build_memory_bytes: config.build_memory_bytes,
         build_timeout: config.build_timeout,
         builds_max: config.builds_max,
+        sleep_after: config.sleep_after,
+        cycle_after: config.cycle_after,
         disk_budget_bytes: config.disk_budget_bytes,
         disk_floor_bytes: config.disk_floor_bytes,
         releases_kept: config.releases_kept,

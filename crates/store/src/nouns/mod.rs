@@ -9,6 +9,7 @@ mod expiry;
 mod formation;
 mod misc;
 mod release;
+mod sleep;
 mod slot;
 mod slug;
 mod source;
@@ -16,6 +17,7 @@ mod step;
 mod token;
 
 pub use cache::BuildCache;
+pub use sleep::Sleep;
 pub use slot::Slot;
 pub use source::Source;
 pub use step::{Step, StepKey, StepState};

@@ -6,7 +6,7 @@ use renga_model::{
     Build, BuildSource, BuildStatus, ConfigVars, Dyno, DynoEvent, DynoId, DynoState, Exit, ExitReason,
     OneOff, Release, ReleaseId, ReleaseStatus, Secret, Worker,
 };
-use renga_store::{BuildCache, OrNone, Slot, StepKey, StoreError};
+use renga_store::{BuildCache, OrNone, Sleep, Slot, StepKey, StoreError};
 
 use crate::fixture::{Ledger, at, build, dyno, formation, layer, release, slug};
 
@@ -302,6 +302,21 @@ async fn slots_count_crashes() {
 }
 
 #[tokio::test]
+async fn sleep_begins_and_ends() {
+    let (ledger, app) = Ledger::with_app().await;
+    in_tx(&ledger, move |tx| {
+        assert_eq!(tx.sleep_fetch(app.id)?, None);
+        let asleep = Sleep { app: app.id, asleep: true, since: at(40) };
+        tx.sleep_put(asleep)?;
+        assert_eq!(tx.sleep_fetch(app.id)?, Some(asleep));
+        tx.sleep_end(app.id, at(50))?;
+        assert_eq!(tx.sleep_fetch(app.id)?, Some(Sleep { app: app.id, asleep: false, since: at(50) }));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn everything_of_an_app_goes_with_it() {
     let (ledger, app) = Ledger::with_app().await;
     let id = app.id;
@@ -316,6 +331,7 @@ async fn everything_of_an_app_goes_with_it() {
         let cache = BuildCache { cache: Some(layer('c', None)), ..BuildCache::default() };
         tx.build_cache_put(app.id, &cache)?;
         tx.slot_put(&Slot { app: id, name: "web.1".parse().unwrap(), crashes: 1, last_crash_at: at(1) })?;
+        tx.sleep_put(Sleep { app: id, asleep: true, since: at(1) })?;
         tx.step_start(StepKey { workflow: "build", run: id.uuid(), name: "x" }, id, at(1)).map(drop)
     })
     .await;

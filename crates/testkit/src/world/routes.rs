@@ -1,12 +1,18 @@
-//! A router that takes every newer table and never has a request under way.
+//! A router that takes every newer table, and has no traffic but what a test says.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use renga_model::RouteTable;
-use renga_ports::{DynoPhase, Published, RouteFeed, RouteFeedError};
+use renga_model::{RouteTable, WebState};
+use renga_ports::{DynoPhase, Published, RouteFeed, RouteFeedError, Traffic};
 
 use super::{Faults, World, faults::call};
+
+/// How often a question for traffic looks whether a test has let a request come.
+const TRAFFIC_LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub struct WorldRoutes {
@@ -39,5 +45,32 @@ impl RouteFeed for WorldRoutes {
             return publish();
         }
         call!(self.faults, RouteFeedError::Away(std::io::ErrorKind::ConnectionRefused.into()), publish())
+    }
+
+    /// Looking changes nothing: it is not counted.
+    async fn traffic(&self, wait: Duration) -> Result<Traffic, RouteFeedError> {
+        let end = tokio::time::Instant::now() + wait;
+        loop {
+            if self.faults.is_dead() {
+                return Err(RouteFeedError::Away(std::io::ErrorKind::ConnectionRefused.into()));
+            }
+            let traffic = self.world.state().traffic();
+            if !traffic.waiting.is_empty() || tokio::time::Instant::now() >= end {
+                return Ok(traffic);
+            }
+            tokio::time::sleep(TRAFFIC_LOOK.min(wait)).await;
+        }
+    }
+}
+
+impl super::state::State {
+    fn traffic(&self) -> Traffic {
+        let asleep: BTreeSet<_> =
+            self.table.apps.iter().filter(|app| app.web == WebState::Asleep).map(|app| app.id).collect();
+        let known = self.table.apps.iter().filter(|app| !self.requested.contains(&app.id));
+        Traffic {
+            waiting: self.requested.intersection(&asleep).copied().collect(),
+            idle: known.map(|app| (app.id, self.quiet_for)).collect(),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -38,6 +39,9 @@ pub(crate) struct State {
     pub(crate) lines: Vec<(AppId, LogLine)>,
     pub(crate) outputs: BTreeMap<String, Output>,
     pub(crate) table: RouteTable,
+    /// Apps with a request under way, and for how long all others had none.
+    pub(crate) requested: BTreeSet<AppId>,
+    pub(crate) quiet_for: Duration,
     pub(crate) builds: BuildOutcome,
     /// Dynos of the formation whose command is in here never get ready.
     pub(crate) never_ready: BTreeSet<String>,
@@ -189,6 +193,11 @@ impl World {
     /// The router starts again without a table, or with one of that generation.
     pub fn router_restarts(&self, generation: u64) {
         self.state().table = RouteTable { generation, ..RouteTable::default() };
+    }
+    /// From now on requests are under way, or wait, for these apps; every other had none for a while.
+    pub fn requests(&self, apps: &[AppId], quiet_for: Duration) {
+        let mut state = self.state();
+        (state.requested, state.quiet_for) = (apps.iter().copied().collect(), quiet_for);
     }
     pub fn exits(&self, command: &str, code: i32) {
         self.state().exits.insert(command.into(), code);

@@ -1,0 +1,164 @@
+//! Sleep: which apps fall asleep for want of web traffic, and which wake because a request waits for them.
+//!
+//! ```text
+//! awake ──quiet for `sleep_after`──> asleep ──a request waits──> awake
+//!                                       └──release, restart, other formation (the operations do it)──^
+//! ```
+//!
+//! Asleep is a row: the formation stops what rests, the routes say so to the router, which holds requests then and
+//! answers a question that this loop always has open. The router alone knows when an app had its last request; it
+//! forgets when it is started anew, and then all apps count as just asked for. This process remembers nothing.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use renga_model::{AppId, DynoName, DynoSize, DynoState, Refusal, Worker};
+use renga_planner::{Sleeper, falls_asleep};
+use renga_ports::Traffic;
+use renga_store::{OrNone, Read, Sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Engine, words};
+
+/// How often it is looked whether apps have become quiet: twice in the time that makes them tired, within these bounds.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+const EVERY_MAX: Duration = Duration::from_secs(10);
+/// Pause after requests waited: until the router hears that their app is awake, it says the same again.
+const WOKEN_PAUSE: Duration = Duration::from_millis(25);
+/// Pause after the router did not answer.
+const RETRY: Duration = Duration::from_millis(100);
+
+pub(crate) async fn run(engine: Engine, cancel: CancellationToken) {
+    while let Some(pause) = cancel.run_until_cancelled(turn(&engine)).await {
+        if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
+fn every(sleep_after: Option<Duration>) -> Duration {
+    sleep_after.map_or(EVERY_MAX, |after| (after / 2).clamp(EVERY_MIN, EVERY_MAX))
+}
+
+/// One question and what follows from its answer. How long to pause.
+async fn turn(engine: &Engine) -> Duration {
+    let traffic = match engine.routes.traffic(every(engine.settings.sleep_after)).await {
+        Ok(traffic) => traffic,
+        Err(away) => {
+            tracing::debug!("could not ask for traffic: {away}");
+            return RETRY;
+        }
+    };
+    let pause = if traffic.waiting.is_empty() { Duration::ZERO } else { WOKEN_PAUSE };
+    let acted = match wake(engine, traffic.waiting.clone()).await {
+        Ok(()) => put_to_sleep(engine, traffic).await,
+        failed => failed,
+    };
+    match acted {
+        Ok(()) => pause,
+        Err(refusal) => {
+            let context = refusal.context.as_deref().unwrap_or_default();
+            tracing::warn!("could not wake apps or put them to sleep: {refusal} {context}");
+            RETRY
+        }
+    }
+}
+
+// === waking ===
+
+async fn wake(engine: &Engine, apps: BTreeSet<AppId>) -> Result<(), Refusal> {
+    if apps.is_empty() {
+        return Ok(());
+    }
+    let asleep = engine.store.read(move |read| asleep(read, apps)).await?;
+    if asleep.is_empty() {
+        // They are awake already, and the router is about to hear of it.
+        return Ok(());
+    }
+    let now = engine.now();
+    let woken = engine.store.write(move |tx| -> Result<_, Refusal> {
+        let asleep = self::asleep(tx, asleep)?;
+        asleep.iter().try_for_each(|app| tx.sleep_end(*app, now))?;
+        asleep.into_iter().map(|app| Ok((app, resting(tx, app)?))).collect::<Result<Vec<_>, Refusal>>()
+    });
+    for (app, names) in woken.await? {
+        tracing::info!(app.id = %app, "an app wakes: a request waits for it");
+        for name in names {
+            engine.logs.write(app, words::heroku(now, name, words::UNIDLING));
+        }
+        engine.wake.formation(app);
+    }
+    engine.wake.routes();
+    Ok(())
+}
+
+fn asleep(read: &Read<'_>, apps: BTreeSet<AppId>) -> Result<BTreeSet<AppId>, Refusal> {
+    let mut asleep = BTreeSet::new();
+    for app in apps {
+        if read.sleep_fetch(app)?.is_some_and(|sleep| sleep.asleep) {
+            asleep.insert(app);
+        }
+    }
+    Ok(asleep)
+}
+
+/// The web dynos that come back.
+fn resting(read: &Read<'_>, app: AppId) -> Result<Vec<DynoName>, Refusal> {
+    let formation = read.formation_list(app)?.into_iter();
+    let web = formation.filter(|row| row.process_type.is_web() && DynoSize::sleeps(&row.size));
+    Ok(web
+        .flat_map(|row| (1..=row.quantity).map(move |n| DynoName::new(row.process_type.clone(), n)))
+        .collect())
+}
+
+// === falling asleep ===
+
+async fn put_to_sleep(engine: &Engine, traffic: Traffic) -> Result<(), Refusal> {
+    let (after, now) = (engine.settings.sleep_after, engine.now());
+    // Most looks end here: nothing is read while every app has traffic.
+    let Some(shortest) = after.filter(|after| traffic.idle.values().any(|idle| idle >= after)) else {
+        return Ok(());
+    };
+    let quiet = move |read: &Read<'_>| -> Result<Vec<AppId>, Refusal> {
+        let mut sleepers = sleepers(read, &traffic)?;
+        sleepers.retain(|sleeper| falls_asleep(sleeper, Some(shortest), now));
+        Ok(sleepers.into_iter().map(|sleeper| sleeper.app).collect())
+    };
+    let tired = engine.store.read(quiet.clone()).await?;
+    if tired.is_empty() {
+        return Ok(());
+    }
+    let sleep = engine.store.write(move |tx| -> Result<_, Refusal> {
+        // Looked at again: a release may have come between.
+        let tired = quiet(tx)?;
+        tired.iter().try_for_each(|app| tx.sleep_put(Sleep { app: *app, asleep: true, since: now }))?;
+        Ok(tired)
+    });
+    for app in sleep.await? {
+        tracing::info!(app.id = %app, "an app falls asleep: it had no web traffic");
+        engine.wake.formation(app);
+    }
+    engine.wake.routes();
+    Ok(())
+}
+
+/// Apps that are awake and have a web dyno up of a size that sleeps.
+fn sleepers(read: &Read<'_>, traffic: &Traffic) -> Result<Vec<Sleeper>, Refusal> {
+    let web = |dyno: &renga_model::Dyno| {
+        dyno.worker == Worker::Formation
+            && dyno.name.process_type().is_web()
+            && dyno.state == DynoState::Up
+            && DynoSize::sleeps(&dyno.size)
+    };
+    let apps: BTreeSet<_> = read.dyno_list()?.into_iter().filter(web).map(|dyno| dyno.app).collect();
+    let mut sleepers = Vec::new();
+    for app in apps {
+        let Some(row) = read.app_fetch(app).or_none()? else { continue };
+        let awake_since = match read.sleep_fetch(app)? {
+            Some(sleep) if sleep.asleep => continue,
+            Some(sleep) => sleep.since,
+            None => row.released_at.unwrap_or(row.created_at),
+        };
+        sleepers.push(Sleeper { app, awake_since, idle: traffic.idle.get(&app).copied() });
+    }
+    Ok(sleepers)
+}
