@@ -50,13 +50,6 @@ impl Cgroups {
     }
 
     pub(crate) fn open(config: &Config) -> Result<Self> {
-        let table = fs::read_to_string("/proc/self/mountinfo").doing("read", "/proc/self/mountinfo")?;
-        let (_, _, controllers) = hierarchies(&table);
-        let missing: Vec<_> = ["memory", "pids"].iter().filter(|name| !controllers.contains(name)).collect();
-        if !missing.is_empty() && !config.allow_weak_isolation {
-            let what = format!("the cgroup controllers {missing:?} are not available on this machine");
-            return Err(HandError::Unfit(what));
-        }
         let cgroups = Self::find(config)?;
         cgroups.make_parents()?;
         Ok(cgroups)
@@ -177,6 +170,21 @@ impl Cgroups {
         let name = self.of(dyno);
         self.roots.iter().map(move |root| root.join(&name))
     }
+}
+
+/// Version and controllers of this machine, for an account of it.
+pub(crate) fn available() -> (Option<u8>, Vec<String>) {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let (version, roots, controllers) = hierarchies(&table);
+    let number = match version {
+        Version::One => 1,
+        Version::Two => 2,
+    };
+    // Version 1 names them among the options of its mounts.
+    let is_controller = |word: &&str| !["rw", "ro"].contains(word) && !word.contains('=');
+    let mut names: Vec<String> = controllers.into_iter().filter(is_controller).map(str::to_owned).collect();
+    names.dedup();
+    ((!roots.is_empty()).then_some(number), names)
 }
 
 /// Version, mount points, and names of the controllers that can be used.

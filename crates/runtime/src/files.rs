@@ -74,8 +74,11 @@ pub(crate) fn disk_free(path: &Path) -> Result<(u64, u64)> {
 
 /// `MemAvailable` of `/proc/meminfo`.
 pub(crate) fn memory_available() -> Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo").doing("read", "/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()).and_then(|word| word.parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| HandError::NotFound("MemAvailable in /proc/meminfo".into()))
+    meminfo_bytes("MemAvailable:").ok_or_else(|| HandError::NotFound("MemAvailable in /proc/meminfo".into()))
+}
+
+pub(crate) fn meminfo_bytes(name: &str) -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }

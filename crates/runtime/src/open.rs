@@ -29,16 +29,17 @@ use crate::{
     error::{Doing, HandError, Result, chain, tell},
     files::{directory, read_json},
     hand::Inner,
+    host::{self, HostFacts},
     images::Images,
     mounts,
     net::{self, Network},
-    owners::{Owners, can_shift},
+    owners::Owners,
     paths::Paths,
     plan::Plan,
-    program,
     stack::Stacks,
     supervisor,
     table::{Entry, Table},
+    watches,
 };
 
 /// A dyno younger than this may have a supervisor that is not in its cgroup yet.
@@ -58,6 +59,7 @@ pub(crate) fn open(config: Config, tasks: TaskTracker) -> Result<(Inner, Running
     let lock = make_folders(&config.data_dir, &paths)?;
     let cgroups = Cgroups::open(&config)?;
     let network = Network::open(&config)?;
+    tell(watches::raise(config.ranges()));
     let images = Images::open(&paths)?;
     let program = supervisor::install(&paths, &config.supervisor)?;
     let inner = Inner {
@@ -103,20 +105,11 @@ pub fn remove_instance(config: &Config) -> Result<()> {
 }
 
 fn check_machine(config: &Config) -> Result<()> {
-    let missing: Vec<&str> =
-        ["mkfs.erofs", "mkfs.ext4"].into_iter().filter(|name| !program::exists(name)).collect();
-    let missing = [missing, net::missing_programs()].concat();
-    if !missing.is_empty() {
-        return Err(HandError::Unfit(format!("these programs are missing: {}", missing.join(", "))));
+    let findings = host::judge(&HostFacts::read(&config.data_dir, config.disk_floor_bytes));
+    match host::unfit(&findings, config.allow_weak_isolation) {
+        Some(text) => Err(HandError::Unfit(text)),
+        None => Ok(()),
     }
-    if config.allow_weak_isolation {
-        return Ok(());
-    }
-    can_shift()?;
-    if !Path::new("/proc/sys/kernel/seccomp/actions_avail").exists() {
-        return Err(HandError::Unfit("this kernel has no seccomp filters".into()));
-    }
-    Ok(())
 }
 
 fn make_folders(data_dir: &Path, paths: &Paths) -> Result<fs::File> {

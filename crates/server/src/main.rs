@@ -11,6 +11,7 @@ mod authority;
 mod backup;
 mod bundle;
 mod config;
+mod doctor;
 mod endpoints;
 mod first_start;
 mod git_face;
@@ -52,6 +53,8 @@ enum Command {
     Install(install::InstallArgs),
     /// Put this build in the place of the one that runs, without stopping apps (root)
     Upgrade(upgrade::UpgradeArgs),
+    /// Tell what this machine lacks, what that weakens, and what to do
+    Doctor(doctor::DoctorArgs),
     /// End all dynos of an instance and remove it with everything it holds (root)
     Uninstall(UninstallArgs),
     /// Write the whole platform (ledger, keys, git, slugs) to one file, while it runs (root)
@@ -87,6 +90,10 @@ fn main() -> ExitCode {
         Command::Router(args) => role("router", &args),
         Command::Install(args) => match Config::read(&args.config) {
             Ok(config) => told(install::run(&args, &config)),
+            Err(mistakes) => usage(&mistakes),
+        },
+        Command::Doctor(args) => match Config::read(&args.config) {
+            Ok(config) => examined(doctor::run(&args, &config)),
             Err(mistakes) => usage(&mistakes),
         },
         Command::Uninstall(args) => match Config::read(&args.config) {
@@ -173,6 +180,17 @@ fn usage(mistakes: &[String]) -> ExitCode {
     say(&format!("The configuration has {} mistake(s); nothing was started.\n", mistakes.len()));
     mistakes.iter().for_each(|mistake| say(&format!("  - {mistake}\n")));
     ExitCode::from(EXIT_USAGE)
+}
+
+fn examined(result: Result<(String, bool)>) -> ExitCode {
+    match result {
+        Ok((text, true)) => told(Ok(text)),
+        Ok((text, false)) => {
+            told(Ok(text));
+            ExitCode::FAILURE
+        }
+        Err(failed) => told(Err(failed)),
+    }
 }
 
 fn told(result: Result<String>) -> ExitCode {

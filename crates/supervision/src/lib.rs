@@ -40,3 +40,8 @@ pub use segment::{
 pub use spec::{Bind, Control, ControlAnswer, Label, StartAnswer, State, SupervisorSpec};
 
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What one dyno may watch files with. The kernel counts all dynos together against the host's limits, too
+/// (`fs.inotify.max_user_*`), which the node therefore raises.
+pub const INOTIFY_INSTANCES_MAX: u64 = 128;
+pub const INOTIFY_WATCHES_MAX: u64 = 65_536;

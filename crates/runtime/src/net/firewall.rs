@@ -1,14 +1,13 @@
 //! What dynos may reach. One static nft table per instance, replaced atomically; no rule per dyno.
 //!
-//! An accept in our table does not undo a drop in another one, so where Docker, ufw or the operator made the policy of
-//! iptables' FORWARD or INPUT chain DROP, accept rules for the bridge are inserted there, too. What our table rejects
-//! stays rejected.
+//! An accept in our table does not undo a drop in another one: see [`super::iptables`] for those of Docker and ufw.
 
 use std::fmt::Write;
 
+use super::iptables;
 use crate::{
     config::{Config, PROGRAM_TIMEOUT},
-    error::{Result, tell},
+    error::{Result, chain, tell},
     program,
 };
 
@@ -20,7 +19,7 @@ pub(super) fn apply(config: &Config) -> Result<()> {
     let mut command = program::command("nft");
     command.args(["-f", "-"]);
     program::run(command, &rules(config), PROGRAM_TIMEOUT)?;
-    tell(iptables_insert(config));
+    tell(iptables::insert(config));
     Ok(())
 }
 
@@ -28,7 +27,7 @@ pub(super) fn guard(config: &Config) -> Result<()> {
     let mut command = program::command("nft");
     command.args(["list", "table", "inet", &config.instance.table()]);
     if program::run(command, "", PROGRAM_TIMEOUT).is_ok() {
-        return iptables_insert(config);
+        return iptables::insert(config);
     }
     tracing::warn!("the firewall table of this instance was gone; making it again");
     apply(config)
@@ -39,10 +38,12 @@ pub(super) fn remove(config: &Config) -> Result<()> {
     let mut command = program::command("nft");
     command.args(["-f", "-"]);
     program::run(command, &format!("table inet {table}\ndelete table inet {table}\n"), PROGRAM_TIMEOUT)?;
-    tell(iptables_remove(config));
+    tell(iptables::remove(config));
     Ok(())
 }
 
+/// Connections are refused by a reset: the kernel answers with other messages only so many times a second, and who gets
+/// none waits for his timeout.
 fn rules(config: &Config) -> String {
     let (table, bridge) = (config.instance.table(), config.instance.bridge());
     let (gateway, subnet) = (config.bridge_address(), config.subnet);
@@ -65,6 +66,7 @@ fn rules(config: &Config) -> String {
     ip daddr {gateway} udp dport 53 accept
     ip daddr {gateway} tcp dport 53 accept
     ip daddr @allowed_hosts accept
+    meta l4proto tcp counter reject with tcp reset
     counter reject
   }}
   chain forward {{
@@ -75,6 +77,7 @@ fn rules(config: &Config) -> String {
     meta nfproto ipv6 counter reject
     ip saddr != {subnet} counter drop
     ip daddr @allowed accept
+    ip daddr @denied meta l4proto tcp counter reject with tcp reset
     ip daddr @denied counter reject
     accept
   }}
@@ -89,64 +92,47 @@ fn rules(config: &Config) -> String {
     text
 }
 
-// === living beside Docker and ufw ===
+// === tables of others ===
 
-/// Chain and rule, as arguments of `iptables`.
-fn accepts(config: &Config) -> Vec<(&'static str, Vec<String>)> {
-    let bridge = config.instance.bridge();
-    let words = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    let dns = |protocol: &str| {
-        words(format!("-i {bridge} -d {}/32 -p {protocol} --dport 53 -j ACCEPT", config.bridge_address()))
-    };
-    vec![
-        ("FORWARD", words(format!("-i {bridge} -j ACCEPT"))),
-        ("FORWARD", words(format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"))),
-        ("INPUT", words(format!("-i {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"))),
-        ("INPUT", dns("udp")),
-        ("INPUT", dns("tcp")),
-    ]
+/// Base chains of nftables that drop what they don't know and that only their owner can open: `inet filter forward`.
+/// Those of iptables (`ip filter`) are not among them.
+pub(crate) fn closed_by_others() -> Result<Vec<String>> {
+    let mut command = program::command("nft");
+    command.args(["list", "chains"]);
+    Ok(dropping(&program::run(command, "", PROGRAM_TIMEOUT)?))
 }
 
-fn iptables(words: &[&str], rule: &[String]) -> Result<String> {
-    let mut command = program::command("iptables");
-    command.arg("-w").args(words).args(rule);
-    program::run(command, "", PROGRAM_TIMEOUT)
-}
-
-fn drops(chain: &str) -> bool {
-    // A machine whose iptables does not answer has no chain in our way.
-    iptables(&["-S", chain], &[]).is_ok_and(|rules| rules.starts_with(&format!("-P {chain} DROP")))
-}
-
-/// Docker asks that rules of others go to its own chain; it leaves that alone when it rewrites FORWARD.
-fn place(chain: &'static str) -> &'static str {
-    let docker = chain == "FORWARD" && iptables(&["-S", "DOCKER-USER"], &[]).is_ok();
-    if docker { "DOCKER-USER" } else { chain }
-}
-
-fn iptables_insert(config: &Config) -> Result<()> {
-    if !program::exists("iptables") {
-        return Ok(());
-    }
-    for (chain, rule) in accepts(config) {
-        let target = place(chain);
-        if drops(chain) && iptables(&["-C", target], &rule).is_err() {
-            iptables(&["-I", target], &rule)?;
+fn dropping(chains: &str) -> Vec<String> {
+    let (mut table, mut name, mut found) = ("", "", Vec::new());
+    for line in chains.lines().map(str::trim) {
+        let opened = |kind: &str| line.strip_prefix(kind)?.strip_suffix('{').map(str::trim);
+        if let Some(opened) = opened("table ") {
+            table = opened;
+        } else if let Some(opened) = opened("chain ") {
+            name = opened;
+        } else if line.contains("hook forward") && line.contains("policy drop") && table != "ip filter" {
+            found.push(format!("{table} {name}"));
         }
     }
-    Ok(())
+    found
 }
 
-fn iptables_remove(config: &Config) -> Result<()> {
-    if !program::exists("iptables") {
-        return Ok(());
+/// Why nftables does not answer, for an account of the machine.
+pub(crate) fn refused() -> Option<String> {
+    closed_by_others().err().map(|error| chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_that_drop_are_told_by_table_and_name() {
+        let text = "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n\
+            table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n\
+            \tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n\
+            table inet renga_x {\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n\t}\n}\n";
+        assert_eq!(dropping(text), ["inet filter forward"]);
+        assert_eq!(dropping(""), Vec::<String>::new());
     }
-    for (chain, rule) in accepts(config) {
-        for target in [chain, "DOCKER-USER"] {
-            if iptables(&["-C", target], &rule).is_ok() {
-                iptables(&["-D", target], &rule)?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -12,6 +12,7 @@
 
 mod dns;
 mod firewall;
+mod iptables;
 mod netlink;
 
 use std::{
@@ -21,6 +22,8 @@ use std::{
     path::Path,
 };
 
+pub(crate) use firewall::{closed_by_others, refused};
+pub(crate) use iptables::closed;
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 

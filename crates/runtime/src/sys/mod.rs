@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod clock;
 pub(crate) mod credentials;
 pub(crate) mod ext4;
 pub(crate) mod idmap;

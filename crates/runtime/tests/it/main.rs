@@ -8,6 +8,7 @@
 )]
 
 mod files;
+mod firewalls;
 mod lifecycle;
 mod network;
 mod packing;
