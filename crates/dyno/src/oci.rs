@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use renga_supervision::{Bind, SupervisorSpec};
-use serde_json::{Value, json};
+use renga_supervision::{Bind, INOTIFY_INSTANCES_MAX, INOTIFY_WATCHES_MAX, SupervisorSpec};
+use serde_json::{Map, Value, json};
 
 use crate::{cgroup::Cgroup, seccomp};
 
@@ -26,6 +26,9 @@ const MASKED: [&str; 13] = [
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 /// What runtimes look at to count cores. The rest of `/sys` would tell of the host and of other dynos.
 const CPU_FACTS: &str = "/sys/devices/system/cpu";
+
+const SIGNALS_PENDING_MAX: u64 = 1024;
+const MESSAGE_QUEUE_BYTES_MAX: u64 = 64 * 1024;
 
 /// `hard_open_files` is the limit that this process has: it may be lowered, never raised.
 pub(crate) fn config(spec: &SupervisorSpec, cgroup: &Cgroup, hard_open_files: u64) -> Value {
@@ -50,6 +53,9 @@ pub(crate) fn config(spec: &SupervisorSpec, cgroup: &Cgroup, hard_open_files: u6
                 { "type": "RLIMIT_NOFILE", "soft": files, "hard": files },
                 // A dump would fill the dyno's disk, or go to whatever the host does with dumps.
                 { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 },
+                // All dynos together can have what root may have of these two, so one of them gets a small part.
+                { "type": "RLIMIT_SIGPENDING", "soft": SIGNALS_PENDING_MAX, "hard": SIGNALS_PENDING_MAX },
+                { "type": "RLIMIT_MSGQUEUE", "soft": MESSAGE_QUEUE_BYTES_MAX, "hard": MESSAGE_QUEUE_BYTES_MAX },
             ],
         },
         "mounts": mounts(spec),
@@ -62,12 +68,24 @@ pub(crate) fn config(spec: &SupervisorSpec, cgroup: &Cgroup, hard_open_files: u6
                 { "type": "mount" }, { "type": "cgroup" }
             ],
             "cgroupsPath": format!("/{}", cgroup.app()),
+            "sysctl": watch_limits(),
             "resources": resources(spec, cgroup),
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,
             "seccomp": seccomp::profile(),
         }
     })
+}
+
+/// Of the dyno's own user namespace, in the kernels that count so.
+fn watch_limits() -> Value {
+    let limits = [("inotify_instances", INOTIFY_INSTANCES_MAX), ("inotify_watches", INOTIFY_WATCHES_MAX)];
+    let known =
+        limits.iter().filter(|(name, _)| Path::new("/proc/sys/user").join(format!("max_{name}")).exists());
+    known
+        .map(|(name, max)| (format!("user.max_{name}"), json!(max.to_string())))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 fn resources(spec: &SupervisorSpec, cgroup: &Cgroup) -> Value {

@@ -8,8 +8,16 @@ use serde_json::{Value, json};
 
 /// Flags of `clone` that make namespaces (mount, cgroup, uts, ipc, user, pid, net; time can't be asked for there).
 const CLONE_NAMESPACES: u64 = 0x7E02_0000;
-/// Socket families from here on (AF_ALG, then AF_VSOCK, ...) are nothing that an app needs.
-const SOCKET_FAMILIES_FROM: i32 = libc::AF_ALG;
+/// Socket families that apps need. Only to ask for another one makes the kernel load the module that has it, and
+/// netlink families beside the routes' tell of the host: its devices, its firewall, its audit.
+const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+/// Protocols of the internet families: whatever suits the type of socket, and by name. 262 is multipath TCP, which Go
+/// listens with.
+const PROTOCOLS: [i32; 6] =
+    [libc::IPPROTO_IP, libc::IPPROTO_ICMP, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMPV6, 262];
+/// Those that some program may ask for and that are modules; whatever is in neither list answers ENOSYS.
+const PROTOCOLS_DENIED: [i32; 4] =
+    [libc::IPPROTO_DCCP, libc::IPPROTO_SCTP, libc::IPPROTO_UDPLITE, libc::IPPROTO_RAW];
 /// `personality` values that change nothing dangerous: Linux, 16-byte stacks, UNAME26, both, and "tell me".
 const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
@@ -17,13 +25,10 @@ pub(crate) fn profile() -> Value {
     let mut rules = vec![
         rule("SCMP_ACT_ALLOW", &words(ALLOWED), None),
         json!({ "names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [masked(CLONE_NAMESPACES, 0)] }),
-        json!({ "names": ["socket"], "action": "SCMP_ACT_ALLOW",
-                "args": [{ "index": 0, "value": SOCKET_FAMILIES_FROM, "op": "SCMP_CMP_LT" }] }),
-        json!({ "names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::EAFNOSUPPORT,
-                "args": [{ "index": 0, "value": SOCKET_FAMILIES_FROM, "op": "SCMP_CMP_GE" }] }),
         rule("SCMP_ACT_ERRNO", &words(DENIED), Some(libc::EPERM)),
     ];
     rules.extend(namespace_denials());
+    rules.extend(sockets());
     rules.extend(PERSONALITIES.map(|value| {
         json!({ "names": ["personality"], "action": "SCMP_ACT_ALLOW",
                 "args": [{ "index": 0, "value": value, "op": "SCMP_CMP_EQ" }] })
@@ -42,6 +47,35 @@ fn namespace_denials() -> Vec<Value> {
                     "args": [masked(flag, flag)] })
         })
         .collect()
+}
+
+fn sockets() -> Vec<Value> {
+    let allow =
+        |name: &str, args: Value| json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": args });
+    let refuse = |name: &str, errno: i32, args: Value| json!({ "names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": args });
+    let is = |index: u32, value: i32| json!({ "index": index, "value": value, "op": "SCMP_CMP_EQ" });
+    let compared = |index: u32, op: &str, value: i32| json!({ "index": index, "value": value, "op": op });
+    let mut rules = vec![
+        allow("socket", json!([is(0, libc::AF_UNIX)])),
+        allow("socket", json!([is(0, libc::AF_NETLINK), is(2, libc::NETLINK_ROUTE)])),
+        refuse(
+            "socket",
+            libc::EPROTONOSUPPORT,
+            json!([is(0, libc::AF_NETLINK), compared(2, "SCMP_CMP_NE", libc::NETLINK_ROUTE)]),
+        ),
+        refuse("socket", libc::EAFNOSUPPORT, json!([compared(0, "SCMP_CMP_GT", libc::AF_NETLINK)])),
+        allow("socketpair", json!([is(0, libc::AF_UNIX)])),
+        refuse("socketpair", libc::EOPNOTSUPP, json!([compared(0, "SCMP_CMP_NE", libc::AF_UNIX)])),
+    ];
+    let others = (0..libc::AF_NETLINK).filter(|family| !FAMILIES.contains(family));
+    rules.extend(others.map(|family| refuse("socket", libc::EAFNOSUPPORT, json!([is(0, family)]))));
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        rules.extend(PROTOCOLS.map(|protocol| allow("socket", json!([is(0, family), is(2, protocol)]))));
+        rules.extend(PROTOCOLS_DENIED.map(|protocol| {
+            refuse("socket", libc::EPROTONOSUPPORT, json!([is(0, family), is(2, protocol)]))
+        }));
+    }
+    rules
 }
 
 /// "The first argument, masked, is `value`". The container library (0.7) takes mask and value the other way round than
@@ -94,7 +128,7 @@ const ALLOWED: &str = "
     sendto set_mempolicy set_robust_list set_thread_area set_tid_address setfsgid setfsgid32 setfsuid setfsuid32 setgid
     setgid32 setgroups setgroups32 setitimer setpgid setpriority setregid setregid32 setresgid setresgid32 setresuid
     setresuid32 setreuid setreuid32 setrlimit setsid setsockopt setuid setuid32 setxattr setxattrat shmat shmctl shmdt
-    shmget shutdown sigaltstack signalfd signalfd4 sigprocmask sigreturn socketcall socketpair splice stat stat64
+    shmget shutdown sigaltstack signalfd signalfd4 sigprocmask sigreturn splice stat stat64
     statfs statfs64 statmount statx symlink symlinkat sync sync_file_range sync_file_range2 syncfs sysinfo
     tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime
     timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill

@@ -56,6 +56,11 @@ call('setns', 308, 0, 0)
 call('io_uring_setup', 425, 1, 0)
 call('syslog', 103, 3, 0, 0)
 call('af_alg', 41, 38, 5, 0)
+call('af_tipc', 41, 30, 5, 0)
+call('af_tipc pair', 53, 30, 5, 0, ctypes.create_string_buffer(8))
+call('netlink uevents', 41, 16, 3, 15)
+call('sctp', 41, 2, 1, 132)
+call('tcp', 41, 10, 1, 6)
 call('unknown', 999)";
     let (_, lines) = Dyno::python(script).outcome();
     let expected = [
@@ -73,6 +78,11 @@ call('unknown', 999)";
         "io_uring_setup EPERM",
         "syslog EPERM",
         "af_alg EAFNOSUPPORT",
+        "af_tipc EAFNOSUPPORT",
+        "af_tipc pair ENOTSUP",
+        "netlink uevents EPROTONOSUPPORT",
+        "sctp EPROTONOSUPPORT",
+        "tcp ok",
         "unknown ENOSYS",
     ];
     assert_eq!(lines, expected);
@@ -136,6 +146,10 @@ fn real_limits_of_files_and_dumps_are_lowered() {
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut ours) };
     let files = ours.rlim_max.min(10_000).to_string();
     check("ulimit -n; ulimit -Hn; ulimit -c", &[&files, &files, "0"]);
+    // Pending signals, and bytes in message queues: root's are shared by all dynos.
+    check("ulimit -Hi; ulimit -Hq", &["1024", "65536"]);
+    // Watchers of files; the kernel's own limits of a user namespace are beyond counting.
+    check("cat /proc/sys/user/max_inotify_instances /proc/sys/user/max_inotify_watches", &["128", "65536"]);
 }
 
 #[test]
