@@ -46,7 +46,7 @@ def story(guest, name):
 
 def soak_real_tests_of_the_node_and_the_supervisor():
     """The very programs that ran on this machine, at the same paths: they know where their helpers are."""
-    programs, carried = test_programs("renga-dyno", "renga-runtime"), helpers()
+    programs, carried = programs_of("renga-dyno", "renga-runtime"), helpers()
     files = {str(program): program for program in [*programs, *carried]}
     [supervisor] = [program for program in carried if program.name == "renga-dyno"]
     with Guest(files) as guest:
@@ -67,7 +67,7 @@ def cargo(*words):
             yield message["target"]["kind"], pathlib.Path(message["executable"])
 
 
-def test_programs(*packages):
+def programs_of(*packages):
     words = [word for package in packages for word in ("-p", package)]
     return [program for kind, program in cargo("test", "--no-run", *words) if "test" in kind]
 
