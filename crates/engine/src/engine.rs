@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, path::PathBuf, sync::Arc};
 
-use renga_model::{Refusal, StackName};
+use renga_model::{Refusal, Sizes, StackName};
 use renga_ports::{Clock, Git, Logs, RouteFeed, Runtime, RuntimeError};
 use renga_store::Store;
 
@@ -36,7 +36,8 @@ pub struct Settings {
     pub exchange: PathBuf,
     /// `[site]`: what builds get on top of their environment (CA bundle, proxies).
     pub site_build_env: std::collections::BTreeMap<String, String>,
-    /// Disk of a dyno's and of a build's writable layer, in bytes.
+    pub sizes: Sizes,
+    /// Disk of a dyno's (unless its size says otherwise) and of a build's writable layer, in bytes.
     pub dyno_disk_bytes: u64,
     pub build_disk_bytes: u64,
     /// Memory of a build dyno, in bytes.

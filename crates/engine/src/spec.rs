@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use renga_model::{App, Dyno, DynoSize, Release, Secret, Slug, Worker, limits};
+use renga_model::{App, Dyno, Release, Secret, Slug, Worker, limits};
 use renga_ports::{DynoLimits, DynoSpec, Tty};
 
 use crate::Settings;
@@ -129,13 +129,15 @@ fn window(env: &BTreeMap<String, Secret>) -> Tty {
     Tty { columns: number("COLUMNS", 80), rows: number("LINES", 24) }
 }
 
+/// A size that the operator has taken out of the table since is as the default.
 fn size_limits(settings: &Settings, size: &str, time_to_live: Option<Duration>) -> DynoLimits {
-    let size = DynoSize::find(size).unwrap_or(DynoSize::default_size());
+    let size = settings.sizes.find(size).unwrap_or_else(|| settings.sizes.default_size());
     DynoLimits {
         memory_bytes: size.memory_bytes(),
         cpu_shares: size.cpu_shares,
         processes_max: size.processes_max,
-        disk_bytes: settings.dyno_disk_bytes,
+        open_files_max: size.open_files_max,
+        disk_bytes: size.disk_mib.map_or(settings.dyno_disk_bytes, |mib| mib * 1024 * 1024),
         time_to_live,
     }
 }

@@ -39,5 +39,5 @@ pub use refusal::{Fault, Refusal};
 pub use release::{Release, ReleaseStatus, Slug, SlugLayer};
 pub use route::{RouteApp, RouteDyno, RouteTable, WebState};
 pub use secret::Secret;
-pub use size::{DynoSize, SIZES};
+pub use size::{DynoSize, SizeFigures, Sizes};
 pub use usage::{MemoryUsage, PagesMoved};

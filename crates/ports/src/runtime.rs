@@ -131,6 +131,8 @@ pub struct DynoLimits {
     pub memory_bytes: u64,
     pub cpu_shares: u64,
     pub processes_max: u64,
+    /// Per process.
+    pub open_files_max: u64,
     /// The writable layer, `/tmp` included.
     pub disk_bytes: u64,
     /// Wall time after which the dyno is stopped; none for dynos of the formation.

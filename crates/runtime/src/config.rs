@@ -46,8 +46,6 @@ pub struct Config {
 pub const RANGE_IDS: u32 = 65_536;
 /// The dyno user inside (`app`).
 pub(crate) const APP_ID: u32 = 1000;
-/// Files open at once per process (Heroku: 10,000).
-pub(crate) const OPEN_FILES_MAX: u64 = 10_000;
 /// Output segments of one dyno; builds and release commands keep `limits::OUTPUT_BYTES_MAX`.
 pub(crate) const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What `DynoSpec::files` may hold together, and the tmpfs they lie on.

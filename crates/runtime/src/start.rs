@@ -7,7 +7,7 @@ use renga_ports::DynoSpec;
 use renga_supervision::{Bind, Label, PROTOCOL_VERSION, SupervisorSpec};
 
 use crate::{
-    config::{APP_ID, LOG_BYTES_MAX, MEMORY_FLOOR_BYTES, OPEN_FILES_MAX},
+    config::{APP_ID, LOG_BYTES_MAX, MEMORY_FLOOR_BYTES},
     error::{Doing, HandError, Result, chain, gone_is_fine, tell},
     files::{directory, disk_free, memory_available, mount_point_file, write_json},
     follow::{Lead, follow},
@@ -173,7 +173,7 @@ impl Inner {
             memory_hard_bytes: spec.limits.memory_bytes.saturating_mul(2),
             cpu_shares: spec.limits.cpu_shares,
             processes_max: spec.limits.processes_max,
-            open_files_max: OPEN_FILES_MAX,
+            open_files_max: spec.limits.open_files_max,
             tty: spec.tty,
             attach: spec.attach,
             log_bytes_max: if keeps_all { limits::OUTPUT_BYTES_MAX } else { LOG_BYTES_MAX },

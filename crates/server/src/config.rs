@@ -1,6 +1,7 @@
 //! The configuration: as typed ([`Typed`]: file and flags), then once as meant ([`Config`]). All mistakes are reported
 //! together. This is the only place of the binary that reads the environment.
 
+mod sizes;
 mod typed;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use renga_model::{StackName, limits};
+use renga_model::{Sizes, StackName, limits};
 pub(crate) use typed::{ConfigArgs, Typed};
 
 /// What the processes run by.
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) admin_password_file: Option<PathBuf>,
     pub(crate) default_stack: StackName,
     pub(crate) stacks: Vec<(StackName, PathBuf)>,
+    pub(crate) sizes: Sizes,
     pub(crate) network_allow: Vec<String>,
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) ca_bundle: Option<PathBuf>,
@@ -132,6 +134,7 @@ impl Typed {
             mistakes.push(format!("domain = \"{domain}\": must be a host name such as apps.example.com"));
         }
         let (default_stack, stacks) = stacks(self.stack.as_deref(), &self.stacks, &mut mistakes);
+        let sizes = sizes::sizes(&self.sizes, &mut mistakes);
         for cidr in self.network.allow.iter().filter(|cidr| !is_cidr(cidr)) {
             mistakes.push(format!("network.allow: \"{cidr}\" is not an IPv4 range such as 10.1.0.0/16"));
         }
@@ -180,6 +183,7 @@ impl Typed {
             rendezvous,
             default_stack,
             stacks,
+            sizes,
             dns,
             ca_bundle,
             build_env,

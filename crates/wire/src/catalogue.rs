@@ -128,9 +128,9 @@ impl DynoSize {
             dedicated: size.name.starts_with("Performance"),
             precise_dyno_units: units,
             generation: named("generation", "cedar"),
-            id: derived_id("dyno-size", size.name),
+            id: derived_id("dyno-size", &size.name),
             memory,
-            name: size.name.into(),
+            name: size.name.clone(),
             private_space_only: false,
         }
     }

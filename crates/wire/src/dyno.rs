@@ -87,13 +87,13 @@ pub enum DynoSizeChoice {
 
 impl DynoSizeChoice {
     /// The name in the size table, if it is one that we have.
-    pub fn name(&self) -> Option<String> {
+    pub fn name(&self, sizes: &renga_model::Sizes) -> Option<String> {
         match self {
             Self::Name(name) | Self::Reference { name: Some(name), .. } => Some(name.clone()),
-            Self::Reference { name: None, id: Some(id) } => renga_model::SIZES
+            Self::Reference { name: None, id: Some(id) } => sizes
                 .iter()
-                .find(|size| crate::derived_id("dyno-size", size.name) == *id)
-                .map(|size| size.name.to_owned()),
+                .find(|size| crate::derived_id("dyno-size", &size.name) == *id)
+                .map(|size| size.name.clone()),
             Self::Reference { name: None, id: None } => None,
         }
     }
@@ -208,7 +208,7 @@ mod tests {
             [r#""Standard-1X""#.to_owned(), r#"{"name":"Standard-1X"}"#.into(), format!(r#"{{"id":"{id}"}}"#)]
         {
             let choice: DynoSizeChoice = serde_json::from_str(&json).unwrap();
-            assert_eq!(choice.name().as_deref(), Some("Standard-1X"), "{json}");
+            assert_eq!(choice.name(&renga_model::Sizes::heroku()).as_deref(), Some("Standard-1X"), "{json}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Regions, stacks, generations, dyno sizes.
 
-use renga_model::{Refusal, SIZES};
+use renga_model::Refusal;
 use renga_wire as wire;
 
 use crate::{
@@ -43,12 +43,16 @@ pub(crate) async fn generation(call: Call) -> Answered {
     })
 }
 
-pub(crate) async fn dyno_sizes(_: Call) -> Answered {
-    list(KEYS, SIZES.iter().map(wire::DynoSize::new))
+fn all_sizes(call: &Call) -> Vec<wire::DynoSize> {
+    call.state.engine.settings.sizes.iter().map(wire::DynoSize::new).collect()
+}
+
+pub(crate) async fn dyno_sizes(call: Call) -> Answered {
+    list(KEYS, all_sizes(&call))
 }
 
 pub(crate) async fn dyno_size(call: Call) -> Answered {
-    named(&call, "size", SIZES.iter().map(wire::DynoSize::new), |size| (size.name.clone(), size.id))
+    named(&call, "size", all_sizes(&call), |size| (size.name.clone(), size.id))
 }
 
 /// The entry whose name (without regard to case) or id the path gives.

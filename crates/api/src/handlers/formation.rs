@@ -1,7 +1,7 @@
 //! The formation: `ps:scale`, `ps:type`.
 
 use renga_engine::operations::{FormationChange, Quantity, WithCommand};
-use renga_model::{Fault, ProcessType, Refusal};
+use renga_model::{Fault, ProcessType, Refusal, Sizes};
 use renga_wire as wire;
 
 use crate::{
@@ -28,11 +28,12 @@ pub(crate) async fn update(mut call: Call) -> Answered {
     if asked.updates.len() > UPDATES_MAX {
         return Err(Refusal::invalid(format!("updates: at most {UPDATES_MAX} at once.")).into());
     }
+    let sizes = &call.state.engine.settings.sizes;
     let changes = asked.updates.into_iter().enumerate().map(|(n, update)| {
         let process_type = update.process_type.clone();
         let process_type =
             process_type.ok_or_else(|| Refusal::invalid(format!("updates[{n}].type: is missing.")))?;
-        change(&process_type, update)
+        change(&process_type, update, sizes)
     });
     let changes = changes.collect::<Result<Vec<_>, Refusal>>()?;
     let formation = call.state.engine.formation_update(call.app()?, &call.caller()?.account, changes).await?;
@@ -42,12 +43,16 @@ pub(crate) async fn update(mut call: Call) -> Answered {
 pub(crate) async fn update_one(mut call: Call) -> Answered {
     let asked: wire::FormationUpdate = call.json().await?;
     let process_type = named(&call).await?;
-    let changes = vec![change(&process_type, asked)?];
+    let changes = vec![change(&process_type, asked, &call.state.engine.settings.sizes)?];
     let formation = call.state.engine.formation_update(call.app()?, &call.caller()?.account, changes).await?;
     one(&call, &formation)
 }
 
-fn change(process_type: &str, update: wire::FormationUpdate) -> Result<FormationChange, Refusal> {
+fn change(
+    process_type: &str,
+    update: wire::FormationUpdate,
+    sizes: &Sizes,
+) -> Result<FormationChange, Refusal> {
     if update.docker_image.is_some() {
         return Err(Refusal::invalid("docker_image: container releases are not offered yet."));
     }
@@ -61,9 +66,9 @@ fn change(process_type: &str, update: wire::FormationUpdate) -> Result<Formation
     });
     let size = match (update.size, update.dyno_size) {
         (Some(size), _) => Some(size),
-        (None, Some(choice)) => {
-            Some(choice.name().ok_or_else(|| Refusal::invalid("dyno_size: names no size that exists."))?)
-        }
+        (None, Some(choice)) => Some(
+            choice.name(sizes).ok_or_else(|| Refusal::invalid("dyno_size: names no size that exists."))?,
+        ),
         (None, None) => None,
     };
     let process_type = ProcessType::try_from(process_type.to_owned())?;

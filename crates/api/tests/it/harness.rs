@@ -264,6 +264,7 @@ fn settings(url: &str, address: SocketAddr, rendezvous: u16, folder: &std::path:
         stacks: vec!["heroku-24".parse().unwrap(), "host".parse().unwrap()],
         exchange: folder.to_owned(),
         site_build_env: BTreeMap::new(),
+        sizes: renga_model::Sizes::heroku(),
         dyno_disk_bytes: 1 << 30,
         build_disk_bytes: 1 << 30,
         build_memory_bytes: 1 << 30,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use renga_model::{
-    App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoSize, DynoState, Exit, ProcessType, Refusal, Release,
+    App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoState, Exit, ProcessType, Refusal, Release,
     ReleaseStatus, Slug, Worker,
 };
 
@@ -74,6 +74,7 @@ impl Loop for Releases {
 
 /// The oldest pending release of an app, if there is one.
 async fn gather(engine: &Engine, app: AppId) -> Result<Option<Facts>, Refusal> {
+    let default_size = engine.settings.sizes.default_size().name.clone();
     let read = engine.store.read(move |read| -> Result<_, Refusal> {
         let mut pending = read.release_list_pending()?;
         pending.retain(|release| release.app == app);
@@ -86,7 +87,7 @@ async fn gather(engine: &Engine, app: AppId) -> Result<Option<Facts>, Refusal> {
         let Some(command) = slug.command(&ProcessType::release()).map(str::to_owned) else { return Ok(None) };
         let formation = read.formation_list(app.id)?;
         let size = formation.iter().find(|f| f.process_type.is_release()).map(|f| f.size.clone());
-        let size = size.unwrap_or_else(|| DynoSize::default_size().name.to_owned());
+        let size = size.unwrap_or(default_size);
         let dyno = read.dyno_fetch(dyno_id).or_none()?;
         Ok(Some(Facts { app, release, slug, command, size, dyno_id, dyno }))
     });

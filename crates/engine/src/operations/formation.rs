@@ -1,7 +1,7 @@
 //! The formation: how many dynos of which size are wanted.
 
 use jiff::Timestamp;
-use renga_model::{Account, App, AppId, DynoSize, Fault, Formation, ProcessType, Refusal, Slug, limits};
+use renga_model::{Account, App, AppId, Fault, Formation, ProcessType, Refusal, Sizes, Slug, limits};
 use renga_store::{OrNone, Read};
 
 use super::access::app_row;
@@ -55,12 +55,13 @@ impl Engine {
         changes: Vec<FormationChange>,
     ) -> Result<Vec<WithCommand>, Refusal> {
         let (app, now) = (app.id, self.now());
+        let sizes = self.settings.sizes.clone();
         let update = self.store.write(move |tx| -> Result<_, Refusal> {
             app_row(tx, app)?;
             let mut formation: Vec<Formation> = formation_of(tx, app)?.into_iter().map(|(f, _)| f).collect();
             let before = formation.clone();
             for change in changes {
-                apply(&mut formation, change, now)?;
+                apply(&mut formation, change, &sizes, now)?;
             }
             refuse_too_many(&formation)?;
             for row in formation.iter().filter(|row| !before.contains(row)) {
@@ -97,7 +98,12 @@ pub(super) fn current_slug(read: &Read<'_>, app: AppId) -> Result<Option<Slug>, 
     }
 }
 
-fn apply(formation: &mut [Formation], change: FormationChange, now: Timestamp) -> Result<(), Refusal> {
+fn apply(
+    formation: &mut [Formation],
+    change: FormationChange,
+    sizes: &Sizes,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let process_type = change.process_type;
     let row = formation.iter_mut().find(|row| row.process_type == process_type).ok_or_else(|| {
         let say = format!(
@@ -120,16 +126,16 @@ fn apply(formation: &mut [Formation], change: FormationChange, now: Timestamp) -
         })?;
     }
     if let Some(size) = change.size {
-        row.size = size_named(&size)?.name.to_owned();
+        row.size = size_named(sizes, &size)?;
     }
     row.updated_at = now;
     Ok(())
 }
 
-pub(super) fn size_named(text: &str) -> Result<&'static DynoSize, Refusal> {
-    DynoSize::find(text).ok_or_else(|| {
-        let names: Vec<&str> = renga_model::SIZES.iter().map(|size| size.name).collect();
-        Refusal::invalid(format!("No such dyno size as {text}. There are: {}.", names.join(", ")))
+/// Its name as the table writes it. The refusal is Heroku's.
+pub(super) fn size_named(sizes: &Sizes, text: &str) -> Result<String, Refusal> {
+    sizes.find(text).map(|size| size.name.clone()).ok_or_else(|| {
+        Refusal::invalid(format!("No such size as {text}. Available dyno sizes are {}.", sizes.names()))
     })
 }
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use rand::{Rng, RngCore};
 use renga_model::{
-    Account, App, AppId, ConfigKey, Dyno, DynoId, DynoKind, DynoName, DynoSize, DynoState, OneOff,
-    ProcessType, Refusal, Secret, Slug, Worker, limits,
+    Account, App, AppId, ConfigKey, Dyno, DynoId, DynoKind, DynoName, DynoState, OneOff, ProcessType,
+    Refusal, Secret, Sizes, Slug, Worker, limits,
 };
 use renga_store::{Read, ValueHash};
 
@@ -53,7 +53,7 @@ impl Engine {
         check(&new)?;
         let secret = new.attach.then(fresh_secret);
         let hash = secret.as_ref().map(|secret| hash_text(secret.expose()));
-        let (app_id, now) = (app.id, self.now());
+        let (app_id, now, sizes) = (app.id, self.now(), self.settings.sizes.clone());
         let insert = self.store.write(move |tx| -> Result<Dyno, Refusal> {
             let release = tx.release_current(app_id)?.ok_or_else(|| Refusal::not_found("release"))?;
             let slug = current_slug(tx, app_id)?;
@@ -73,7 +73,7 @@ impl Engine {
                 worker: Worker::OneOff(one_off),
                 release: Some(release.id),
                 release_version: Some(release.version),
-                size: size(tx, app_id, new.size.as_deref())?,
+                size: size(tx, app_id, &sizes, new.size.as_deref())?,
                 command: expand(&new.command, slug.as_ref()),
                 state: DynoState::Planned,
                 generation: 0,
@@ -193,12 +193,12 @@ fn free_name(process_type: ProcessType, dynos: &[Dyno]) -> Result<DynoName, Refu
 }
 
 /// The size that was asked for; else that of the app's tier (eco and basic as they are, above them Standard-1X).
-fn size(read: &Read<'_>, app: AppId, asked: Option<&str>) -> Result<String, Refusal> {
+fn size(read: &Read<'_>, app: AppId, sizes: &Sizes, asked: Option<&str>) -> Result<String, Refusal> {
     if let Some(asked) = asked {
-        return Ok(size_named(asked)?.name.to_owned());
+        return size_named(sizes, asked);
     }
     let formation = read.formation_list(app)?;
-    let tier = formation.first().map_or(DynoSize::default_size().name, |row| row.size.as_str());
+    let tier = formation.first().map_or(sizes.default_size().name.as_str(), |row| row.size.as_str());
     Ok(if matches!(tier, "Eco" | "Basic") { tier } else { "Standard-1X" }.to_owned())
 }
 

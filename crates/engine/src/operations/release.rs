@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use renga_model::{
-    AccountId, App, AppId, ConfigVars, DynoId, DynoSize, Formation, FormationId, ProcessType, Refusal,
-    Release, ReleaseId, ReleaseStatus, Slug, SlugId,
+    AccountId, App, AppId, ConfigVars, DynoId, Formation, FormationId, ProcessType, Refusal, Release,
+    ReleaseId, ReleaseStatus, Sizes, Slug, SlugId,
 };
 use renga_store::{OrNone, Tx};
 
@@ -63,7 +63,7 @@ pub fn release_create(
         release.current = true;
     }
     if let Some(slug) = &slug {
-        formation_extend(tx, &app, slug, now)?;
+        formation_extend(tx, &app, slug, &settings.sizes, now)?;
         app.stack = slug.stack.clone();
         app.slug_bytes = Some(slug.bytes);
     }
@@ -117,9 +117,15 @@ fn refuse_overtaking(tx: &Tx<'_>, app: AppId) -> Result<(), Refusal> {
 }
 
 /// `web` begins at 1, everything else at 0; what is there keeps its quantity and size.
-fn formation_extend(tx: &Tx<'_>, app: &App, slug: &Slug, now: Timestamp) -> Result<(), Refusal> {
+fn formation_extend(
+    tx: &Tx<'_>,
+    app: &App,
+    slug: &Slug,
+    sizes: &Sizes,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let known = tx.formation_list(app.id)?;
-    let size = known.first().map_or(DynoSize::default_size().name, |formation| formation.size.as_str());
+    let size = known.first().map_or(sizes.default_size().name.as_str(), |formation| formation.size.as_str());
     let fresh = |kind: &&ProcessType| !known.iter().any(|formation| formation.process_type == **kind);
     for process_type in slug.process_types.keys().filter(fresh) {
         tx.formation_put(&Formation {

@@ -143,6 +143,7 @@ impl Bench {
             stacks: vec![stack],
             exchange: self.folder.path().to_owned(),
             site_build_env: BTreeMap::new(),
+            sizes: renga_model::Sizes::heroku(),
             dyno_disk_bytes: 1 << 30,
             build_disk_bytes: 1 << 30,
             build_memory_bytes: 1 << 30,

@@ -148,6 +148,7 @@ fn bash(script: &str) -> DynoSpec {
             memory_bytes: 128 << 20,
             cpu_shares: 1024,
             processes_max: 64,
+            open_files_max: 10_000,
             disk_bytes: 128 << 20,
             time_to_live: None,
         },

@@ -204,6 +204,7 @@ pub(crate) fn spec(argv: &[&str]) -> DynoSpec {
             memory_bytes: 128 << 20,
             cpu_shares: 1024,
             processes_max: 64,
+            open_files_max: 10_000,
             disk_bytes: 256 << 20,
             time_to_live: None,
         },

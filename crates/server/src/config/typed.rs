@@ -7,6 +7,8 @@ use std::{
 
 use serde::Deserialize;
 
+use super::sizes::Size;
+
 /// Flags that every role takes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ConfigArgs {
@@ -69,6 +71,8 @@ pub(crate) struct Typed {
     pub(crate) allow_weak_isolation: bool,
     /// Name to EROFS image.
     pub(crate) stacks: BTreeMap<String, PathBuf>,
+    /// Name to what it allows.
+    pub(crate) sizes: BTreeMap<String, Size>,
     pub(crate) network: Network,
     pub(crate) site: Site,
     pub(crate) dynos: Dynos,

@@ -161,6 +161,7 @@ fn settings(
         stacks: stacks.collect(),
         exchange: layout.at("exchange"),
         site_build_env: config.build_env.clone(),
+        sizes: config.sizes.clone(),
         dyno_disk_bytes: config.dyno_disk_bytes,
         build_disk_bytes: config.build_disk_bytes,
         build_memory_bytes: config.build_memory_bytes,

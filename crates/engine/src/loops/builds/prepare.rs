@@ -17,6 +17,7 @@ const SOURCE_PATH: &str = "/source.tar";
 /// CPU shares of a build: half of a standard dyno's, so that running apps come first.
 const BUILD_CPU_SHARES: u64 = 512;
 const BUILD_PROCESSES_MAX: u64 = 4096;
+const BUILD_OPEN_FILES_MAX: u64 = 10_000;
 
 pub(crate) async fn begin(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
     let running = engine.store.read(|read| read.build_list_unfinished().map_err(error::store)).await?;
@@ -113,6 +114,7 @@ pub(crate) fn spec(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<DynoSp
             memory_bytes: settings.build_memory_bytes,
             cpu_shares: BUILD_CPU_SHARES,
             processes_max: BUILD_PROCESSES_MAX,
+            open_files_max: BUILD_OPEN_FILES_MAX,
             disk_bytes: settings.build_disk_bytes,
             time_to_live: Some(settings.build_timeout),
         },
