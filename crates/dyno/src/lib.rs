@@ -38,6 +38,7 @@ mod lines;
 mod logged;
 mod oci;
 mod poll;
+mod rate;
 mod seccomp;
 mod sockets;
 mod supervise;

@@ -1,6 +1,9 @@
 //! Output that nobody is attached to: into the log's segments, as lines, without ever making the dyno wait.
 
-use std::os::fd::OwnedFd;
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use renga_supervision::{
@@ -12,19 +15,42 @@ use crate::{
     error::SupervisorError,
     lines::Lines,
     poll::{Asked, Poll, Read, read_some},
+    rate::Rate,
 };
 
 const SEGMENT_BYTES_MAX: u64 = 1024 * 1024;
 /// Read of one stream in one turn.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// How soon a held line is tried again when nothing else comes.
+const HELD_LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(crate) struct Logged {
-    writer: SegmentWriter,
+    sink: Sink,
     sources: Vec<Source>,
     chunk: Vec<u8>,
+}
+
+/// Where lines go.
+#[derive(Debug)]
+struct Sink {
+    writer: SegmentWriter,
     /// An error is told once, not once a line.
     failing: bool,
+    rate: Option<Rate>,
+    /// The last line that came too fast. It is written when there is room again, or at the end: behind it the reader
+    /// sees how many are missing.
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    at_us: i64,
+    stream: Stream,
+    end: LineEnd,
+    data: Vec<u8>,
+    /// Lines dropped before it.
+    lost: u64,
 }
 
 #[derive(Debug)]
@@ -46,7 +72,9 @@ impl Logged {
             total_bytes_max: spec.log_bytes_max,
             access: Access::Uid(spec.reader_uid),
         })?;
-        Ok(Self { writer, sources: Vec::new(), chunk: vec![0; CHUNK_BYTES], failing: false })
+        let rate = spec.log_bytes_per_s.map(|rate| Rate::new(rate, spec.log_bytes_max, Instant::now()));
+        let sink = Sink { writer, failing: false, rate, held: None };
+        Ok(Self { sink, sources: Vec::new(), chunk: vec![0; CHUNK_BYTES] })
     }
 
     pub(crate) fn add(&mut self, fd: OwnedFd, stream: Stream, terminal: bool) {
@@ -57,6 +85,9 @@ impl Logged {
         for source in &mut self.sources {
             source.asked = source.fd.as_ref().map(|fd| poll.readable(fd));
         }
+        if self.sink.held.is_some() {
+            poll.until(Instant::now() + HELD_LOOK);
+        }
     }
 
     /// One turn: what can be read is read, and written in one go.
@@ -66,7 +97,8 @@ impl Logged {
                 self.read(index);
             }
         }
-        self.flush();
+        self.sink.let_go(Instant::now());
+        self.sink.flush();
     }
 
     /// All that was written before the end, and the lines that have no newline.
@@ -75,7 +107,8 @@ impl Logged {
             while self.read(index) {}
             self.end(index);
         }
-        self.flush();
+        self.sink.write_held();
+        self.sink.flush();
     }
 
     /// Whether there may be more to read at once.
@@ -90,11 +123,10 @@ impl Logged {
                 return false;
             }
         };
-        let at_us = Timestamp::now().as_microsecond();
-        let (stream, terminal) = (source.stream, source.terminal);
-        let (writer, failing) = (&mut self.writer, &mut self.failing);
+        let (at_us, now) = (Timestamp::now().as_microsecond(), Instant::now());
+        let (stream, terminal, sink) = (source.stream, source.terminal, &mut self.sink);
         source.lines.feed(&self.chunk[..bytes], |data, end| {
-            append(writer, failing, at_us, stream, trimmed(data, end, terminal), end);
+            sink.put(&NewRecord { at_us, stream, end, tag: NO_TAG, data: trimmed(data, end, terminal) }, now);
         });
         true
     }
@@ -102,9 +134,54 @@ impl Logged {
     fn end(&mut self, index: usize) {
         let source = &mut self.sources[index];
         source.fd = None;
-        let at_us = Timestamp::now().as_microsecond();
-        let (writer, failing, stream) = (&mut self.writer, &mut self.failing, source.stream);
-        source.lines.finish(|data, end| append(writer, failing, at_us, stream, data, end));
+        let (at_us, now) = (Timestamp::now().as_microsecond(), Instant::now());
+        let (sink, stream) = (&mut self.sink, source.stream);
+        source.lines.finish(|data, end| sink.put(&NewRecord { at_us, stream, end, tag: NO_TAG, data }, now));
+    }
+}
+
+// === impl Sink ===
+
+impl Sink {
+    fn put(&mut self, record: &NewRecord<'_>, now: Instant) {
+        if self.rate.as_mut().is_some_and(|rate| !rate.take(record.data.len(), now)) {
+            self.hold(record);
+        } else {
+            self.write_held();
+            self.append(record);
+        }
+    }
+
+    fn hold(&mut self, record: &NewRecord<'_>) {
+        let before = self.held.take();
+        let lost = before.as_ref().map_or(0, |held| held.lost + 1);
+        // The buffer of the one before serves again.
+        let mut data = before.map(|held| held.data).unwrap_or_default();
+        data.clear();
+        data.extend_from_slice(record.data);
+        self.held = Some(Held { at_us: record.at_us, stream: record.stream, end: record.end, data, lost });
+    }
+
+    /// Writes the held line if there is room for it now.
+    fn let_go(&mut self, now: Instant) {
+        let (Some(held), Some(rate)) = (&self.held, &mut self.rate) else { return };
+        if rate.take(held.data.len(), now) {
+            self.write_held();
+        }
+    }
+
+    fn write_held(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        self.writer.lost(held.lost);
+        let Held { at_us, stream, end, data, .. } = &held;
+        self.append(&NewRecord { at_us: *at_us, stream: *stream, end: *end, tag: NO_TAG, data });
+    }
+
+    /// What can't be kept is lost and counted by the writer; the dyno goes on.
+    fn append(&mut self, record: &NewRecord<'_>) {
+        if let Err(error) = self.writer.append(record) {
+            tell(&mut self.failing, error);
+        }
     }
 
     fn flush(&mut self) {
@@ -112,20 +189,6 @@ impl Logged {
             Ok(()) => self.failing = false,
             Err(error) => tell(&mut self.failing, error),
         }
-    }
-}
-
-/// What can't be kept is lost and counted by the writer; the dyno goes on.
-fn append(
-    writer: &mut SegmentWriter,
-    failing: &mut bool,
-    at_us: i64,
-    stream: Stream,
-    data: &[u8],
-    end: LineEnd,
-) {
-    if let Err(error) = writer.append(&NewRecord { at_us, stream, end, tag: NO_TAG, data }) {
-        tell(failing, error);
     }
 }
 

@@ -48,6 +48,8 @@ pub const RANGE_IDS: u32 = 65_536;
 pub(crate) const APP_ID: u32 = 1000;
 /// Output segments of one dyno; builds and release commands keep `limits::OUTPUT_BYTES_MAX`.
 pub(crate) const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// What one dyno may log for long, 200 bytes for each line on top; `LOG_BYTES_MAX` may come at once (ours).
+pub(crate) const LOG_BYTES_PER_S: u64 = 2 * 1024 * 1024;
 /// What `DynoSpec::files` may hold together, and the tmpfs they lie on.
 pub(crate) const SPEC_FILES_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) const SPEC_FILES_TMPFS_BYTES: u64 = 4 * 1024 * 1024;

@@ -7,7 +7,7 @@ use renga_ports::DynoSpec;
 use renga_supervision::{Bind, Label, PROTOCOL_VERSION, SupervisorSpec};
 
 use crate::{
-    config::{APP_ID, LOG_BYTES_MAX, MEMORY_FLOOR_BYTES},
+    config::{APP_ID, LOG_BYTES_MAX, LOG_BYTES_PER_S, MEMORY_FLOOR_BYTES},
     error::{Doing, HandError, Result, chain, gone_is_fine, tell},
     files::{directory, disk_free, memory_available, mount_point_file, write_json},
     follow::{Lead, follow},
@@ -177,6 +177,7 @@ impl Inner {
             tty: spec.tty,
             attach: spec.attach,
             log_bytes_max: if keeps_all { limits::OUTPUT_BYTES_MAX } else { LOG_BYTES_MAX },
+            log_bytes_per_s: (!keeps_all).then_some(LOG_BYTES_PER_S),
             time_to_live: spec.limits.time_to_live,
             reader_uid: self.config.server_uid,
         }

@@ -42,6 +42,10 @@ pub struct SupervisorSpec {
     pub attach: bool,
     /// The output segments together hold at most this; the oldest go first, counted.
     pub log_bytes_max: u64,
+    /// Output beyond this rate is dropped, counted; `log_bytes_max` may come at once. None: all is kept. (Supervisors
+    /// before 0.2 do not know of it.)
+    #[serde(default)]
+    pub log_bytes_per_s: Option<u64>,
     pub time_to_live: Option<Duration>,
     /// Who may connect to `attach.sock` and read `log/`: the server's uid.
     pub reader_uid: u32,

@@ -77,6 +77,7 @@ impl Dyno {
             tty: None,
             attach: false,
             log_bytes_max: 16 * 1024 * 1024,
+            log_bytes_per_s: None,
             time_to_live: None,
             reader_uid: 12_345,
         };

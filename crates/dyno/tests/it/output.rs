@@ -56,6 +56,26 @@ print('took', time.time() - start)";
 }
 
 #[test]
+fn real_output_beyond_the_rate_is_dropped_and_counted_to_the_line() {
+    let mut dyno = Dyno::bash("seq 1 200000; sleep 1.5; echo late; seq 1 200000; echo last");
+    dyno.spec.log_bytes_per_s = Some(256 * 1024);
+    dyno.spec.log_bytes_max = 4 * 1024 * 1024;
+    let dyno = dyno.start();
+    assert_eq!(dyno.wait_exit().code, 0);
+    let mut reader = SegmentReader::open(&dyno.files().log(), 0).unwrap();
+    let (mut kept, mut lost) = (Vec::new(), 0);
+    while let Some(entry) = reader.next_entry().unwrap() {
+        match entry {
+            Entry::Record(record) => kept.push(String::from_utf8(record.data).unwrap()),
+            Entry::Gap { lost: missing } => lost += missing,
+        }
+    }
+    assert_eq!(kept.len() as u64 + lost, 400_002, "{} kept", kept.len());
+    assert!(lost > 300_000 && kept.len() > 15_000, "{lost} lost");
+    assert!(kept.contains(&"late".to_owned()) && kept.last().unwrap() == "last");
+}
+
+#[test]
 fn real_a_flood_never_stops_the_app_and_stays_in_its_bound() {
     let mut dyno = Dyno::bash("yes 'a line of a flood' | head -c 6000000; exit 4");
     dyno.spec.log_bytes_max = 1024 * 1024;
