@@ -132,7 +132,16 @@ impl Cgroup {
                 (file, event)
             }
         };
-        Ok(MemoryWatch { file, event })
+        Ok(MemoryWatch { peak: self.peak_file(), file, event })
+    }
+
+    /// Where the kernel keeps the most that was used at one time, with swap where that is counted.
+    fn peak_file(&self) -> PathBuf {
+        match self.version {
+            Version::V1 if self.counts_swap() => self.memory_file("memory.memsw.max_usage_in_bytes"),
+            Version::V1 => self.memory_file("memory.max_usage_in_bytes"),
+            Version::V2 => self.memory_file("memory.peak"),
+        }
     }
 
     fn watch_v1(&self, file: &Path) -> io::Result<OwnedFd> {
@@ -156,6 +165,7 @@ fn watch_v2(file: &Path) -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub(crate) struct MemoryWatch {
     file: PathBuf,
+    peak: PathBuf,
     event: OwnedFd,
 }
 
@@ -167,6 +177,11 @@ impl MemoryWatch {
     pub(crate) fn acknowledge(&self) {
         let mut events = [0; 1024];
         while rustix::io::read(&self.event, &mut events).is_ok_and(|bytes| bytes > 0) {}
+    }
+
+    /// None where the kernel does not tell (version 2 before 5.19).
+    pub(crate) fn peak_bytes(&self) -> Option<u64> {
+        fs::read_to_string(&self.peak).ok()?.trim().parse().ok()
     }
 
     /// Processes of the container that the kernel has killed for memory so far.

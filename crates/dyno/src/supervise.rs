@@ -217,7 +217,9 @@ impl Supervisor {
             None if self.memory.kills() > 0 => ExitReason::OutOfMemory,
             None => ExitReason::Exited,
         };
-        Exit { code: ended.code, reason, at: Timestamp::now() }
+        let memory_peak_bytes =
+            if reason == ExitReason::OutOfMemory { self.memory.peak_bytes() } else { None };
+        Exit { memory_peak_bytes, ..Exit::new(ended.code, reason, Timestamp::now()) }
     }
 
     /// What was written before the end goes where it belongs.

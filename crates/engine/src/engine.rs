@@ -2,7 +2,8 @@
 
 use std::{ops::Deref, path::PathBuf, sync::Arc};
 
-use renga_model::{Refusal, Sizes, StackName};
+use renga_model::{DynoSize, Refusal, Sizes, StackName, Tiers};
+use renga_planner::MemoryPolicy;
 use renga_ports::{Clock, Git, Logs, RouteFeed, Runtime, RuntimeError};
 use renga_store::Store;
 
@@ -37,6 +38,10 @@ pub struct Settings {
     /// `[site]`: what builds get on top of their environment (CA bundle, proxies).
     pub site_build_env: std::collections::BTreeMap<String, String>,
     pub sizes: Sizes,
+    /// How many dynos an account may have.
+    pub tiers: Tiers,
+    /// What the quotas of all dynos together may be.
+    pub memory: MemoryPolicy,
     /// Disk of a dyno's (unless its size says otherwise) and of a build's writable layer, in bytes.
     pub dyno_disk_bytes: u64,
     pub build_disk_bytes: u64,
@@ -65,6 +70,10 @@ impl Settings {
             443 => format!("https://{app}.{}/", self.domain),
             port => format!("https://{app}.{}:{port}/", self.domain),
         }
+    }
+    /// What a dyno's size allows. One that the operator has taken out of the table since is as the default.
+    pub fn size(&self, name: &str) -> &DynoSize {
+        self.sizes.find(name).unwrap_or_else(|| self.sizes.default_size())
     }
     pub fn git_url(&self, app: &renga_model::AppName) -> String {
         format!("https://{}/{app}.git", self.git_host)

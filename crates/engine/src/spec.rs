@@ -9,7 +9,7 @@ use renga_ports::{DynoLimits, DynoSpec, Tty};
 use crate::Settings;
 
 /// The port that web dynos are told. Any would do: every dyno has a network of its own.
-const PORT: u16 = 5000;
+pub(crate) const PORT: u16 = 5000;
 
 /// Sources the app's profile scripts, then becomes the command. The command is an argument, never part of the script.
 const LAUNCHER: &str = r#"cd /app
@@ -129,9 +129,8 @@ fn window(env: &BTreeMap<String, Secret>) -> Tty {
     Tty { columns: number("COLUMNS", 80), rows: number("LINES", 24) }
 }
 
-/// A size that the operator has taken out of the table since is as the default.
 fn size_limits(settings: &Settings, size: &str, time_to_live: Option<Duration>) -> DynoLimits {
-    let size = settings.sizes.find(size).unwrap_or_else(|| settings.sizes.default_size());
+    let size = settings.size(size);
     DynoLimits {
         memory_bytes: size.memory_bytes(),
         cpu_shares: size.cpu_shares,

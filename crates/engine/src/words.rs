@@ -1,8 +1,10 @@
 //! Every line that the platform writes into an app's log or a push. Kept in one place because several are known only
 //! from memory (`heroku-behaviour.md` marks them unsourced) and may have to change together.
 
-use renga_model::{Dyno, DynoState, Exit, ExitReason, LogLine, LogSource, MemoryUsage};
-use renga_planner::UsageNews;
+use renga_model::{Dyno, DynoState, Exit, ExitReason, LogLine, LogSource, MemoryUsage, Tier};
+use renga_planner::{BootHint, UsageNews};
+
+use crate::spec::PORT;
 
 pub(crate) fn heroku(at: jiff::Timestamp, ps: impl ToString, text: impl Into<String>) -> LogLine {
     LogLine { at, source: LogSource::Heroku, ps: ps.to_string(), text: text.into() }
@@ -48,29 +50,67 @@ pub(crate) fn exited(exit: &Exit) -> String {
     format!("Process exited with status {}", exit.code)
 }
 
-/// The error line that an exit deserves besides its status.
-pub(crate) fn exit_error(exit: &Exit) -> Option<String> {
+/// Why the first web dyno of an app did not start.
+pub(crate) fn web_left_out(tier: &Tier) -> String {
+    format!("{} The web dyno was not started; scale another app down, then scale web up", tier.says())
+}
+
+/// The lines that an exit deserves besides its status.
+pub(crate) fn exit_error(exit: &Exit, quota_bytes: u64) -> Vec<String> {
     match &exit.reason {
-        ExitReason::Exited | ExitReason::Idled => None,
-        ExitReason::OutOfMemory => Some("Error R15 (Memory quota vastly exceeded)".into()),
-        ExitReason::GraceOver => Some(
+        ExitReason::Exited | ExitReason::Idled => Vec::new(),
+        ExitReason::OutOfMemory => out_of_memory(exit.memory_peak_bytes, quota_bytes),
+        ExitReason::GraceOver => vec![
             "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM"
                 .into(),
-        ),
+        ],
         ExitReason::NotStarted(cause) => {
-            Some(format!("Error R99 (Platform error) -> The dyno could not be started: {cause}"))
+            vec![format!("Error R99 (Platform error) -> The dyno could not be started: {cause}")]
         }
-        ExitReason::NoRoom(why) => Some(format!(
+        ExitReason::NoRoom(why) => vec![format!(
             "Error R99 (Platform error) -> There is no room for the dyno now, it will be tried again: {why}"
-        )),
+        )],
         ExitReason::SupervisorLost => {
-            Some("Error R99 (Platform error) -> The dyno's supervisor was lost".into())
+            vec!["Error R99 (Platform error) -> The dyno's supervisor was lost".into()]
         }
     }
 }
 
-pub(crate) const BOOT_TIMEOUT: &str =
+/// The kernel kills at twice the quota; below that it was the machine that had no memory left, which is not the app's
+/// fault.
+fn out_of_memory(peak_bytes: Option<u64>, quota_bytes: u64) -> Vec<String> {
+    let running = peak_bytes.map(|bytes| running(bytes, quota_bytes));
+    let at_limit = peak_bytes.is_none_or(|bytes| bytes >= quota_bytes.saturating_mul(2) / 20 * 19);
+    let error = match at_limit {
+        true => "Error R15 (Memory quota vastly exceeded)",
+        false => "Error R99 (Platform error) -> The machine ran out of memory and killed the dyno",
+    };
+    running.into_iter().chain([error.into(), KILLING.into()]).collect()
+}
+
+/// `Process running mem=1028M(201.0%)`
+fn running(bytes: u64, quota_bytes: u64) -> String {
+    let tenths = u128::from(bytes) * 1000 / u128::from(quota_bytes.max(1));
+    format!("Process running mem={}M({}.{}%)", bytes / MIB, tenths / 10, tenths % 10)
+}
+
+const BOOT_TIMEOUT: &str =
     "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch";
+
+/// Heroku's line; then, where the app listens in vain, what is wrong with that.
+pub(crate) fn boot_timeout(hint: Option<BootHint>) -> Vec<String> {
+    let hint = hint.map(|hint| match hint {
+        BootHint::LoopbackOnly(at) => format!(
+            "The web process listens on {at} only, where nothing outside the dyno reaches it. Bind 0.0.0.0 or [::] \
+             instead"
+        ),
+        BootHint::OtherPort(at) => {
+            format!("The web process listens on {at}. It must listen on the port that $PORT gives, which is {PORT}")
+        }
+    });
+    [BOOT_TIMEOUT.into()].into_iter().chain(hint).chain([KILLING.into()]).collect()
+}
+
 pub(crate) const ATTACH_TIMEOUT: &str = "Error R13 (Attach error) -> Failed to attach to process";
 
 /// Keys, their order and the figures' forms are Heroku's; programs read them.
@@ -84,13 +124,17 @@ pub(crate) fn usage(dyno: &Dyno, news: &UsageNews) -> Vec<String> {
         UsageNews::Memory { memory, quota_bytes } => {
             vec![format!("{of} {}", memory_samples(memory, *quota_bytes))]
         }
+        UsageNews::DiskFull(disk) => {
+            let used = disk.total_bytes.saturating_sub(disk.free_bytes);
+            let (used, total) = (used / MIB, disk.total_bytes / MIB);
+            let why = if disk.files_free == 0 { "no more files can be made" } else { "the disk is full" };
+            vec![format!(
+                "Disk quota reached ({used}M of {total}M): {why}, writes fail with \"No space left on device\". A \
+                 restart begins with an empty disk"
+            )]
+        }
         UsageNews::OverQuota { counted_bytes, quota_bytes } => {
-            let tenths = u128::from(*counted_bytes) * 1000 / u128::from((*quota_bytes).max(1));
-            let (percent, tenth, mib) = (tenths / 10, tenths % 10, counted_bytes / MIB);
-            vec![
-                format!("Process running mem={mib}M({percent}.{tenth}%)"),
-                "Error R14 (Memory quota exceeded)".into(),
-            ]
+            vec![running(*counted_bytes, *quota_bytes), "Error R14 (Memory quota exceeded)".into()]
         }
     }
 }

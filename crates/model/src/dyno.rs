@@ -103,6 +103,15 @@ pub struct Exit {
     pub code: i32,
     pub reason: ExitReason,
     pub at: Timestamp,
+    /// The most memory that its processes had, where it was the memory that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_peak_bytes: Option<u64>,
+}
+
+impl Exit {
+    pub fn new(code: i32, reason: ExitReason, at: Timestamp) -> Self {
+        Self { code, reason, at, memory_peak_bytes: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ mod release;
 mod route;
 mod secret;
 mod size;
+mod tier;
 mod usage;
 
 pub use account::{Account, Token, TokenScope};
@@ -40,4 +41,5 @@ pub use release::{Release, ReleaseStatus, Slug, SlugLayer};
 pub use route::{RouteApp, RouteDyno, RouteTable, WebState};
 pub use secret::Secret;
 pub use size::{DynoSize, SizeFigures, Sizes};
-pub use usage::{MemoryUsage, PagesMoved};
+pub use tier::{Tier, Tiers};
+pub use usage::{DiskUsage, MemoryUsage, PagesMoved};

@@ -21,6 +21,15 @@ pub struct PagesMoved {
     pub pages_out: u64,
 }
 
+/// The writable layer of a dyno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskUsage {
+    pub total_bytes: u64,
+    pub free_bytes: u64,
+    /// Files that can still be made.
+    pub files_free: u64,
+}
+
 impl MemoryUsage {
     /// What is held against the quota (R14). Cache is not: a large slug that was read once would be called greedy.
     pub fn counted_bytes(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -184,6 +185,13 @@ impl Runtime for NodeClient {
     async fn usage(&self) -> Result<Vec<DynoUsage>, RuntimeError> {
         match self.call(Call::Usage).await? {
             Reply::Usage(usage) => Ok(usage),
+            other => Err(confused(&other)),
+        }
+    }
+
+    async fn listeners(&self, dyno: DynoId) -> Result<Vec<SocketAddr>, RuntimeError> {
+        match self.call(Call::Listeners { dyno }).await? {
+            Reply::Listeners(listeners) => Ok(listeners),
             other => Err(confused(&other)),
         }
     }

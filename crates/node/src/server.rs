@@ -146,6 +146,7 @@ async fn obey(hand: &Hand, call: Call, shutdown: &CancellationToken) -> Reply {
         }
         Call::Capacity => hand.capacity().await.map(Reply::Capacity),
         Call::Usage => hand.usage().await.map(Reply::Usage),
+        Call::Listeners { dyno } => hand.listeners(dyno).await.map(Reply::Listeners),
     };
     outcome.unwrap_or_else(Reply::Failed)
 }

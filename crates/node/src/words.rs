@@ -38,6 +38,7 @@ pub(crate) enum Call {
     LayerRemove { digest: LayerDigest, packed_before: Timestamp },
     Capacity,
     Usage,
+    Listeners { dyno: DynoId },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,6 +58,7 @@ pub(crate) enum Reply {
     Layers(Vec<LayerInfo>),
     Capacity(Capacity),
     Usage(Vec<DynoUsage>),
+    Listeners(Vec<std::net::SocketAddr>),
     Failed(RuntimeError),
 }
 

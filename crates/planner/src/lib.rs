@@ -4,15 +4,19 @@
 //! nothing. The engine carries out what comes out without choices of its own, and `why` can show the reasons.
 
 mod backoff;
+mod boot;
 mod cycle;
 mod formation;
+mod memory;
 mod routes;
 mod sleep;
 mod usage;
 
 pub use backoff::{Crashes, restart_at};
+pub use boot::{BootHint, boot_hint};
 pub use cycle::cycle_at;
 pub use formation::{Action, CYCLES, Live, SLEEPS, Slot, Want, plan};
+pub use memory::{MemoryPolicy, MemoryShort};
 pub use routes::{AppFacts, table};
 pub use sleep::{Sleeper, falls_asleep};
-pub use usage::{Load, UsageNews, usage_news};
+pub use usage::{Load, UsageNews, disk_news, usage_news};

@@ -5,7 +5,13 @@
 
 use std::time::Duration;
 
-use renga_model::MemoryUsage;
+use renga_model::{DiskUsage, MemoryUsage};
+
+/// How often an app is told of a disk that stays full.
+const DISK_TOLD_EVERY: Duration = Duration::from_secs(10 * 60);
+/// A disk with less than this share free, or this many bytes, is full: the next write of some size fails.
+const DISK_FREE_PERCENT_MIN: u64 = 1;
+const DISK_FREE_BYTES_MIN: u64 = 1024 * 1024;
 
 /// Average numbers of runnable tasks over the last 1, 5 and 15 minutes, damped exponentially.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -20,6 +26,7 @@ pub enum UsageNews {
     Load(Load),
     Memory { memory: MemoryUsage, quota_bytes: u64 },
     OverQuota { counted_bytes: u64, quota_bytes: u64 },
+    DiskFull(DiskUsage),
 }
 
 impl Load {
@@ -47,9 +54,39 @@ pub fn usage_news(memory: &MemoryUsage, quota_bytes: u64, load: Option<Load>) ->
     metrics.into_iter().flatten().chain(over).collect()
 }
 
+/// `told_ago`: when the app was last told that this dyno's disk is full.
+pub fn disk_news(disk: &DiskUsage, told_ago: Option<Duration>) -> Option<UsageNews> {
+    let least = (disk.total_bytes / 100 * DISK_FREE_PERCENT_MIN).max(DISK_FREE_BYTES_MIN);
+    let full = disk.free_bytes < least || disk.files_free == 0;
+    let due = told_ago.is_none_or(|ago| ago >= DISK_TOLD_EVERY);
+    (full && due).then_some(UsageNews::DiskFull(*disk))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_now_and_then() {
+        const MIB: u64 = 1024 * 1024;
+        let disk = |total_mib, free_bytes, files_free| DiskUsage {
+            total_bytes: total_mib * MIB,
+            free_bytes,
+            files_free,
+        };
+        let minutes = |minutes: u64| Some(Duration::from_secs(minutes * 60));
+        for (disk, told_ago, expected) in [
+            (disk(64, MIB, 9), None, false),
+            (disk(64, MIB - 1, 9), None, true),
+            (disk(64, 0, 9), minutes(9), false),
+            (disk(64, 0, 9), minutes(10), true),
+            (disk(1000, 10 * MIB, 9), None, false),
+            (disk(1000, 9 * MIB, 9), None, true),
+            (disk(1000, 900 * MIB, 0), None, true),
+        ] {
+            assert_eq!(disk_news(&disk, told_ago).is_some(), expected, "{disk:?} {told_ago:?}");
+        }
+    }
 
     const QUOTA: u64 = 512;
 

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use renga_model::{AppId, DynoId, DynoKind, DynoName, Exit, LayerDigest, MemoryUsage, Secret, StackName};
+use renga_model::{
+    AppId, DiskUsage, DynoId, DynoKind, DynoName, Exit, LayerDigest, MemoryUsage, Secret, StackName,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -48,6 +50,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// What each dyno that runs takes at this moment. One that is only beginning, or ending, may be absent.
     async fn usage(&self) -> Result<Vec<DynoUsage>, RuntimeError>;
+
+    /// Where a dyno's processes wait for connections now; for telling why its port does not answer.
+    async fn listeners(&self, dyno: DynoId) -> Result<Vec<SocketAddr>, RuntimeError>;
 
     /// What is free.
     async fn capacity(&self) -> Result<Capacity, RuntimeError>;
@@ -171,6 +176,9 @@ pub enum DynoPhase {
 pub struct DynoUsage {
     pub id: DynoId,
     pub memory: MemoryUsage,
+    /// None when it could not be asked.
+    #[serde(default)]
+    pub disk: Option<DiskUsage>,
     /// `DynoLimits::memory_bytes` of its spec.
     pub quota_bytes: u64,
     /// Tasks that had, or waited for, a processor. None unless its spec said `metered`.
@@ -198,6 +206,7 @@ pub struct LayerInfo {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
+    pub memory_bytes_total: u64,
     pub memory_bytes_free: u64,
     pub disk_bytes_free: u64,
     pub disk_bytes_total: u64,

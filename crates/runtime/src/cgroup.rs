@@ -4,6 +4,7 @@
 //! or of the v2 tree. (Not below the node's own group: on a v2 machine that could then hold no process any more, and
 //! a restarted service would not get back in.) The hand removes it only when the supervisor could not.
 
+mod listeners;
 mod usage;
 
 use std::{

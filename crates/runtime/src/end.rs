@@ -22,7 +22,7 @@ use crate::{
 impl Inner {
     /// Records an exit that no supervisor has written.
     pub(crate) fn end(&self, entry: &Entry, reason: ExitReason) {
-        let exit = Exit { code: 1, reason, at: Timestamp::now() };
+        let exit = Exit::new(1, reason, Timestamp::now());
         let directory = DynoDirectory::new(self.paths.dyno(entry.label.id).directory());
         if let Err(error) = directory.write_exit(&exit) {
             // The next start of the node finds neither a supervisor nor an exit, and tries again.

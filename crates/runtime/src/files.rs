@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use renga_model::DiskUsage;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Doing, HandError, Result};
@@ -72,9 +73,27 @@ pub(crate) fn disk_free(path: &Path) -> Result<(u64, u64)> {
     Ok((stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
 }
 
+/// Of a dyno's writable layer; none while it is not mounted.
+pub(crate) fn disk_usage(disk: &Path) -> Option<DiskUsage> {
+    let stat = rustix::fs::statvfs(disk).ok()?;
+    Some(DiskUsage {
+        total_bytes: stat.f_blocks * stat.f_frsize,
+        free_bytes: stat.f_bavail * stat.f_frsize,
+        files_free: stat.f_favail,
+    })
+}
+
 /// `MemAvailable` of `/proc/meminfo`.
 pub(crate) fn memory_available() -> Result<u64> {
-    meminfo_bytes("MemAvailable:").ok_or_else(|| HandError::NotFound("MemAvailable in /proc/meminfo".into()))
+    meminfo("MemAvailable:")
+}
+
+pub(crate) fn memory_total() -> Result<u64> {
+    meminfo("MemTotal:")
+}
+
+fn meminfo(name: &str) -> Result<u64> {
+    meminfo_bytes(name).ok_or_else(|| HandError::NotFound(format!("{name} in /proc/meminfo")))
 }
 
 pub(crate) fn meminfo_bytes(name: &str) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,7 +27,7 @@ use crate::{
     config::{CHANGED_TIMEOUT, Config, LAYER_SWEEP_EVERY, NETWORK_GUARD_EVERY},
     disk::unique,
     error::{Doing, Result, tell},
-    files::{disk_free, memory_available},
+    files::{disk_free, disk_usage, memory_available, memory_total},
     follow::{Lead, follow},
     images::Images,
     net::Network,
@@ -237,10 +238,19 @@ impl Runtime for Hand {
         Ok(usage.await?)
     }
 
+    async fn listeners(&self, dyno: DynoId) -> std::result::Result<Vec<SocketAddr>, RuntimeError> {
+        Ok(self.blocking(move |inner| Ok(inner.cgroups.listeners(dyno))).await?)
+    }
+
     async fn capacity(&self) -> std::result::Result<Capacity, RuntimeError> {
         let capacity = self.blocking(|inner| {
             let (disk_bytes_free, disk_bytes_total) = disk_free(inner.paths.node())?;
-            Ok(Capacity { memory_bytes_free: memory_available()?, disk_bytes_free, disk_bytes_total })
+            Ok(Capacity {
+                memory_bytes_total: memory_total()?,
+                memory_bytes_free: memory_available()?,
+                disk_bytes_free,
+                disk_bytes_total,
+            })
         });
         Ok(capacity.await?)
     }
@@ -263,6 +273,7 @@ impl Inner {
         Some(DynoUsage {
             id,
             memory,
+            disk: disk_usage(&self.paths.dyno(id).disk()),
             quota_bytes: plan.quota_bytes,
             runnable_tasks,
             cpu_time: self.cgroups.cpu_time(id),

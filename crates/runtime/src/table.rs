@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_first_exit_counts_and_nothing_follows_it() {
         let entry = entry(2);
-        let exit = |code| Exit { code, reason: renga_model::ExitReason::Exited, at: Timestamp::UNIX_EPOCH };
+        let exit = |code| Exit::new(code, renga_model::ExitReason::Exited, Timestamp::UNIX_EPOCH);
         entry.set_ready();
         assert_eq!(entry.report().phase, DynoPhase::Ready);
         entry.set_exited(exit(3));

@@ -2,6 +2,7 @@
 //! together. This is the only place of the binary that reads the environment.
 
 mod sizes;
+mod tiers;
 mod typed;
 
 use std::{
@@ -11,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use renga_model::{Sizes, StackName, limits};
+use renga_engine::MemoryPolicy;
+use renga_model::{Sizes, StackName, Tiers, limits};
 pub(crate) use typed::{ConfigArgs, Typed};
 
 /// What the processes run by.
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) default_stack: StackName,
     pub(crate) stacks: Vec<(StackName, PathBuf)>,
     pub(crate) sizes: Sizes,
+    pub(crate) tiers: Tiers,
+    pub(crate) memory: MemoryPolicy,
     pub(crate) network_allow: Vec<String>,
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) ca_bundle: Option<PathBuf>,
@@ -66,6 +70,12 @@ const CA_VARIABLES: [&str; 6] = [
     "GIT_SSL_CAINFO",
     "CURL_CA_BUNDLE",
 ];
+/// Of the machine's memory, for everything that is no dyno.
+const MEMORY_RESERVE_MIB: u64 = 512;
+const MEMORY_RESERVE_MIB_MAX: u64 = 16 * 1024 * 1024;
+/// Quotas per byte of memory: few dynos ever fill theirs.
+const OVERCOMMIT: f64 = 4.0;
+const OVERCOMMITS: std::ops::RangeInclusive<f64> = 1.0..=100.0;
 const MIB: u64 = 1024 * 1024;
 
 impl Config {
@@ -135,33 +145,22 @@ impl Typed {
         }
         let (default_stack, stacks) = stacks(self.stack.as_deref(), &self.stacks, &mut mistakes);
         let sizes = sizes::sizes(&self.sizes, &mut mistakes);
+        let admin_email = self.admin_email.unwrap_or_else(|| "admin@localhost".into());
+        let tiers = tiers::tiers(&self.tiers, &admin_email, &mut mistakes);
+        let memory = memory(&self.memory, &mut mistakes);
         for cidr in self.network.allow.iter().filter(|cidr| !is_cidr(cidr)) {
             mistakes.push(format!("network.allow: \"{cidr}\" is not an IPv4 range such as 10.1.0.0/16"));
         }
         let dns = parse_dns(&self.site.dns, &mut mistakes);
-        let mut build_env = site_environment();
-        build_env.extend(self.site.build_env);
-        let ca_bundle = self.site.ca_bundle.or_else(site_ca_bundle);
-        if let Some(missing) = ca_bundle.as_ref().filter(|path| !path.is_file()) {
-            mistakes.push(format!("site.ca_bundle = \"{}\": there is no such file", missing.display()));
-        }
-        if ca_bundle.is_some() {
-            let trusted = CA_VARIABLES.iter().map(|name| ((*name).to_owned(), DYNO_CA_BUNDLE.to_owned()));
-            build_env = trusted.chain(build_env).collect();
-        }
-        if self.builds.max == Some(0) {
-            mistakes.push("builds.max = 0: nothing could ever be deployed; use at least 1".into());
-        }
-        if self.builds.timeout_seconds == Some(0) {
-            mistakes.push("builds.timeout_seconds = 0: every build would be stopped; use at least 1".into());
-        }
+        let (ca_bundle, build_env) = trust(self.site.ca_bundle, self.site.build_env, &mut mistakes);
+        refuse_zeros(&self.builds, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         Ok(Config {
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/renga")),
             public_host: self.public_host.unwrap_or_else(|| "localhost".into()),
-            admin_email: self.admin_email.unwrap_or_else(|| "admin@localhost".into()),
+            admin_email,
             admin_password_file: self.admin_password_file,
             network_allow: self.network.allow,
             allow_weak_isolation: self.allow_weak_isolation,
@@ -184,6 +183,8 @@ impl Typed {
             default_stack,
             stacks,
             sizes,
+            tiers,
+            memory,
             dns,
             ca_bundle,
             build_env,
@@ -226,6 +227,51 @@ fn stacks(
         mistakes.push(format!("stack = \"{default}\": no such stack is configured under [stacks]"));
     }
     (default, stacks)
+}
+
+/// The site's CA, and what builds get of the site.
+fn trust(
+    typed_ca: Option<PathBuf>,
+    typed_env: BTreeMap<String, String>,
+    mistakes: &mut Vec<String>,
+) -> (Option<PathBuf>, BTreeMap<String, String>) {
+    let mut build_env = site_environment();
+    build_env.extend(typed_env);
+    let ca_bundle = typed_ca.or_else(site_ca_bundle);
+    if let Some(missing) = ca_bundle.as_ref().filter(|path| !path.is_file()) {
+        mistakes.push(format!("site.ca_bundle = \"{}\": there is no such file", missing.display()));
+    }
+    if ca_bundle.is_some() {
+        let trusted = CA_VARIABLES.iter().map(|name| ((*name).to_owned(), DYNO_CA_BUNDLE.to_owned()));
+        build_env = trusted.chain(build_env).collect();
+    }
+    (ca_bundle, build_env)
+}
+
+fn refuse_zeros(builds: &typed::Builds, mistakes: &mut Vec<String>) {
+    if builds.max == Some(0) {
+        mistakes.push("builds.max = 0: nothing could ever be deployed; use at least 1".into());
+    }
+    if builds.timeout_seconds == Some(0) {
+        mistakes.push("builds.timeout_seconds = 0: every build would be stopped; use at least 1".into());
+    }
+}
+
+/// What is promised to dynos.
+fn memory(typed: &typed::Memory, mistakes: &mut Vec<String>) -> MemoryPolicy {
+    let factor = typed.overcommit.unwrap_or(OVERCOMMIT);
+    if !OVERCOMMITS.contains(&factor) {
+        let (least, most) = OVERCOMMITS.into_inner();
+        mistakes.push(format!("memory.overcommit = {factor}: must be from {least} to {most}"));
+    }
+    let reserve_mib = typed.reserve_mib.unwrap_or(MEMORY_RESERVE_MIB);
+    if reserve_mib > MEMORY_RESERVE_MIB_MAX {
+        mistakes
+            .push(format!("memory.reserve_mib = {reserve_mib}: must be from 0 to {MEMORY_RESERVE_MIB_MAX}"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded above")]
+    let overcommit_percent = (factor.clamp(1.0, 100.0) * 100.0).round() as u64;
+    MemoryPolicy { reserve_bytes: reserve_mib.min(MEMORY_RESERVE_MIB_MAX) * MIB, overcommit_percent }
 }
 
 fn parse_stack(name: &str, mistakes: &mut Vec<String>) -> StackName {

@@ -146,7 +146,7 @@ mod tests {
         let directory = DynoDirectory::new(temp.path());
         assert_eq!(directory.read_exit().unwrap(), None);
         for code in [7, 143] {
-            let exit = Exit { code, reason: ExitReason::Exited, at: "2026-01-02T03:04:05Z".parse().unwrap() };
+            let exit = Exit::new(code, ExitReason::Exited, "2026-01-02T03:04:05Z".parse().unwrap());
             directory.write_exit(&exit).unwrap();
             assert_eq!(directory.read_exit().unwrap(), Some(exit));
         }

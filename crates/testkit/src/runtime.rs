@@ -1,6 +1,6 @@
 //! Dynos that run nothing: they are ready, print and exit when a test says so.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -63,7 +63,7 @@ impl SimRuntime {
         });
     }
     pub fn exit(&self, dyno: DynoId, code: i32, at: jiff::Timestamp) {
-        let exit = Exit { code, reason: ExitReason::Exited, at };
+        let exit = Exit::new(code, ExitReason::Exited, at);
         self.change(dyno, |sim| sim.report.phase = DynoPhase::Exited(exit));
     }
     /// Lets the next client attach to a dyno, whether it was started or not.
@@ -148,14 +148,23 @@ impl Runtime for SimRuntime {
         let usage = |sim: &Sim| DynoUsage {
             id: sim.spec.id,
             memory: MemoryUsage::default(),
+            disk: None,
             quota_bytes: sim.spec.limits.memory_bytes,
             runnable_tasks: sim.spec.metered.then_some(0),
             cpu_time: None,
         };
         Ok(dynos.values().filter(runs).map(usage).collect())
     }
+    async fn listeners(&self, _: DynoId) -> Result<Vec<SocketAddr>, RuntimeError> {
+        Ok(Vec::new())
+    }
     async fn capacity(&self) -> Result<Capacity, RuntimeError> {
         const GIB: u64 = 1024 * 1024 * 1024;
-        Ok(Capacity { memory_bytes_free: 8 * GIB, disk_bytes_free: 64 * GIB, disk_bytes_total: 128 * GIB })
+        Ok(Capacity {
+            memory_bytes_total: 16 * GIB,
+            memory_bytes_free: 8 * GIB,
+            disk_bytes_free: 64 * GIB,
+            disk_bytes_total: 128 * GIB,
+        })
     }
 }

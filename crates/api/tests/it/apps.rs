@@ -189,6 +189,57 @@ fn formations_are_scaled_by_number_change_and_size() {
 }
 
 #[test]
+fn refusals_of_scaling_say_what_there_is() {
+    let mut platform = Platform::start();
+    let app = platform.app("large-app");
+    platform.deploy(app, &[("web", "serve"), ("worker", "work")]);
+    let update = |platform: &Platform, name: &str, body: Value| {
+        platform.patch(&format!("/apps/{name}/formation"), json!({ "updates": [body] }))
+    };
+    let (status, id, message) =
+        update(&platform, "large-app", json!({ "type": "web", "size": "huge" })).refusal();
+    assert_eq!((status, id.as_str()), (422, "invalid_params"));
+    assert!(message.starts_with("No such size as huge. Available dyno sizes are Eco, Basic, "), "{message}");
+    assert!(message.ends_with("Performance-XL and Performance-2XL."), "{message}");
+    // The simulated machine has 16 GB, of which four times as much is promised; web has 512 MB of that.
+    let much = json!({ "type": "worker", "quantity": 5, "size": "performance-l" });
+    let (status, id, message) = update(&platform, "large-app", much).refusal();
+    assert_eq!((status, id.as_str()), (422, "invalid_params"));
+    assert!(
+        message.starts_with(
+            "Not enough memory: this takes 71680 MB more, and 65024 MB of the 65536 MB for dynos are free. Nothing was"
+        ),
+        "{message}"
+    );
+    update(&platform, "large-app", json!({ "type": "worker", "quantity": 4, "size": "performance-l" }))
+        .good();
+    let run = json!({ "command": "x", "size": "performance-m" });
+    assert_eq!(platform.post("/apps/large-app/dynos", run.clone()).status, 201);
+    platform.post("/apps/large-app/dynos", run.clone()).good();
+    let (status, _, message) = platform.post("/apps/large-app/dynos", run).refusal();
+    assert!(status == 422 && message.contains("takes 2560 MB more"), "{message}");
+    update(&platform, "large-app", json!({ "type": "worker", "quantity": 0 })).good();
+
+    platform.become_free();
+    let (first, second) = (platform.app("first-app"), platform.app("second-app"));
+    platform.deploy(first, &[("web", "serve"), ("worker", "work")]);
+    platform.deploy(second, &[("web", "serve")]);
+    let quantity =
+        |name: &str| platform.get(&format!("/apps/{name}/formation/web")).good()["quantity"].clone();
+    assert_eq!((quantity("first-app"), quantity("second-app")), (1.into(), 0.into()));
+    for (name, body) in [
+        ("first-app", json!({ "type": "web", "quantity": 2 })),
+        ("first-app", json!({ "type": "worker", "quantity": 1 })),
+        ("second-app", json!({ "type": "web", "quantity": 1 })),
+    ] {
+        let refusal = update(&platform, name, body).refusal();
+        assert_eq!(refusal, (422, "invalid_params".into(), "Free accounts support one dyno.".into()));
+    }
+    update(&platform, "first-app", json!({ "type": "web", "quantity": 0 })).good();
+    update(&platform, "second-app", json!({ "type": "web", "quantity": 1 })).good();
+}
+
+#[test]
 fn one_off_dynos_are_made_named_and_stopped() {
     let platform = Platform::start();
     let app = platform.app("demo-app");

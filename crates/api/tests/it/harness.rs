@@ -66,6 +66,9 @@ impl Reply {
     }
 }
 
+/// An account whose tier allows one dyno.
+pub(crate) const FREE: &str = "free@example.com";
+
 /// Says what it was asked.
 struct EchoGit;
 
@@ -146,6 +149,13 @@ impl Platform {
 
     pub(crate) fn stranger(&self) -> Account {
         self.run(self.engine.account_create("stranger@example.com".into(), Secret::new(PASSWORD))).unwrap()
+    }
+
+    /// From here on, requests come from an account of the tier `free`.
+    pub(crate) fn become_free(&mut self) {
+        let account = self.run(self.engine.account_create(FREE.into(), Secret::new(PASSWORD))).unwrap();
+        self.token = self.token_with(&account, TokenScope::Global, None);
+        self.account = account;
     }
 
     // === requests ===
@@ -265,6 +275,11 @@ fn settings(url: &str, address: SocketAddr, rendezvous: u16, folder: &std::path:
         exchange: folder.to_owned(),
         site_build_env: BTreeMap::new(),
         sizes: renga_model::Sizes::heroku(),
+        tiers: renga_model::Tiers::new(
+            vec![(FREE.into(), renga_model::Tier { name: "free".into(), dynos_max: 1 })],
+            None,
+        ),
+        memory: renga_engine::MemoryPolicy { reserve_bytes: 0, overcommit_percent: 400 },
         dyno_disk_bytes: 1 << 30,
         build_disk_bytes: 1 << 30,
         build_memory_bytes: 1 << 30,

@@ -44,6 +44,8 @@ fn real_too_much_memory_ends_the_dyno_and_says_so() {
     dyno.spec.memory_hard_bytes = 64 << 20;
     let (exit, _) = dyno.outcome();
     assert_eq!((exit.code, exit.reason), (137, ExitReason::OutOfMemory));
+    let peak = exit.memory_peak_bytes.unwrap();
+    assert!((63 << 20..=64 << 20).contains(&peak), "{peak}");
 }
 
 #[test]

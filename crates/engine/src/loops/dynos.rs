@@ -31,7 +31,7 @@ pub(crate) async fn ask_to_start(engine: &Engine, dyno: &Dyno, spec: DynoSpec) -
                 RuntimeError::NoRoom(why) => ExitReason::NoRoom(why),
                 other => ExitReason::NotStarted(other.to_string()),
             };
-            record_exit(engine, dyno, Exit { code: 1, reason, at: engine.now() }).await
+            record_exit(engine, dyno, Exit::new(1, reason, engine.now())).await
         }
     }
 }
@@ -128,9 +128,7 @@ fn tell_exit(engine: &Engine, dyno: &Dyno, exit: &Exit) {
         return;
     }
     let say = |text: String| engine.logs.write(dyno.app, words::heroku(exit.at, &dyno.name, text));
-    if let Some(error) = words::exit_error(exit) {
-        say(error);
-    }
+    words::exit_error(exit, engine.settings.size(&dyno.size).memory_bytes()).into_iter().for_each(&say);
     if !matches!(exit.reason, ExitReason::NotStarted(_) | ExitReason::NoRoom(_)) {
         say(words::exited(exit));
     }

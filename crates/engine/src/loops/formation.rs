@@ -14,7 +14,7 @@ use super::dynos;
 use crate::{
     DecisionKind, Engine,
     driver::{Loop, Next},
-    spec::{Source, process_spec},
+    spec::{PORT, Source, process_spec},
     wakes::Bell,
     words,
 };
@@ -332,10 +332,12 @@ async fn watch_boots(engine: &Engine, facts: &Facts) -> Result<Option<Duration>,
         if !left.is_zero() {
             next = Some(next.map_or(left, |next: Duration| next.min(left)));
         } else if engine.asked.stop(dyno.id) {
+            // Asked before it goes; a node that can't tell is no reason to keep it.
+            let listeners = engine.runtime.listeners(dyno.id).await.unwrap_or_default();
             dynos::ask_to_stop(engine, dyno.id, Duration::ZERO).await?;
             let decision = (DecisionKind::Stop, "it did not accept connections on $PORT in time (R10)");
             engine.decisions.note(dyno.app, now, &dyno.name, decision);
-            for text in [words::BOOT_TIMEOUT, words::KILLING] {
+            for text in words::boot_timeout(renga_planner::boot_hint(&listeners, PORT)) {
                 engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
             }
         }

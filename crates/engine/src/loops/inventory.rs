@@ -139,10 +139,7 @@ async fn miss(engine: &Engine, row: &Dyno) -> Result<(), Refusal> {
             engine.asked.ask_again(row.id);
             wake_owner(engine, row).await
         }
-        _ => {
-            record_exit(engine, row, Exit { code: 137, reason: ExitReason::SupervisorLost, at: engine.now() })
-                .await
-        }
+        _ => record_exit(engine, row, Exit::new(137, ExitReason::SupervisorLost, engine.now())).await,
     }
 }
 

@@ -1,13 +1,13 @@
 //! Use: every 20 seconds the node is asked what its dynos take, and the logs of those apps are told that want to know
 //! (`log-runtime-metrics`) or must (R14).
 //!
-//! Nothing is kept but the load averages of metered dynos, and those in memory: after a restart they grow anew. While
-//! no dyno has news, a look costs one call of the node and nothing else.
+//! Nothing is kept but the load averages of metered dynos and when a full disk was told, and those in memory: after a
+//! restart they begin anew. While no dyno has news, a look costs one call of the node and nothing else.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use renga_model::{Dyno, DynoId, DynoState, Refusal, Worker};
-use renga_planner::{Load, UsageNews, usage_news};
+use renga_planner::{Load, UsageNews, disk_news, usage_news};
 use renga_store::OrNone;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,14 +16,20 @@ use crate::{Engine, error, words};
 
 const EVERY: Duration = Duration::from_secs(20);
 
-type Loads = BTreeMap<DynoId, Load>;
+/// What is remembered from look to look, of dynos that run.
+#[derive(Default)]
+struct Known {
+    loads: BTreeMap<DynoId, Load>,
+    /// When an app was last told that this dyno's disk is full.
+    disks_told: BTreeMap<DynoId, Instant>,
+}
 
 pub(crate) async fn run(engine: Engine, cancel: CancellationToken) {
-    let (mut loads, mut looked_at) = (Loads::new(), Instant::now());
+    let (mut known, mut looked_at) = (Known::default(), Instant::now());
     loop {
         let turn = async {
             tokio::time::sleep(EVERY).await;
-            if let Err(refusal) = look(&engine, &mut loads, &mut looked_at).await {
+            if let Err(refusal) = look(&engine, &mut known, &mut looked_at).await {
                 let context = refusal.context.as_deref().unwrap_or_default();
                 tracing::warn!("could not tell what dynos take: {refusal} {context}");
             }
@@ -36,18 +42,23 @@ pub(crate) async fn run(engine: Engine, cancel: CancellationToken) {
     }
 }
 
-async fn look(engine: &Engine, loads: &mut Loads, looked_at: &mut Instant) -> Result<(), Refusal> {
+async fn look(engine: &Engine, known: &mut Known, looked_at: &mut Instant) -> Result<(), Refusal> {
     let dynos = engine.runtime.usage().await.map_err(error::runtime)?;
     engine.cpu_times.set(engine.now(), &dynos);
     let now = Instant::now();
     let elapsed = now.duration_since(std::mem::replace(looked_at, now));
-    let before = std::mem::take(loads);
+    let before = std::mem::take(known);
     let mut news = BTreeMap::new();
     for dyno in dynos {
-        let load_before = before.get(&dyno.id).copied().unwrap_or_default();
+        let load_before = before.loads.get(&dyno.id).copied().unwrap_or_default();
         let load = dyno.runnable_tasks.map(|tasks| load_before.after(elapsed, tasks));
-        loads.extend(load.map(|load| (dyno.id, load)));
-        news.insert(dyno.id, usage_news(&dyno.memory, dyno.quota_bytes, load));
+        known.loads.extend(load.map(|load| (dyno.id, load)));
+        let mut of_dyno = usage_news(&dyno.memory, dyno.quota_bytes, load);
+        let told = before.disks_told.get(&dyno.id).copied();
+        let full = dyno.disk.and_then(|disk| disk_news(&disk, told.map(|at| now.duration_since(at))));
+        known.disks_told.extend(full.map_or(told, |_| Some(now)).map(|at| (dyno.id, at)));
+        of_dyno.extend(full);
+        news.insert(dyno.id, of_dyno);
     }
     news.retain(|_, news| !news.is_empty());
     if news.is_empty() { Ok(()) } else { tell(engine, &news).await }

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use renga_model::{Account, App, AppId, Fault, Formation, ProcessType, Refusal, Sizes, Slug, limits};
 use renga_store::{OrNone, Read};
 
-use super::access::app_row;
+use super::{
+    access::app_row,
+    room::{self, quotas, refuse_memory},
+};
 use crate::{Engine, words};
 
 /// One line of `ps:scale`.
@@ -55,15 +58,19 @@ impl Engine {
         changes: Vec<FormationChange>,
     ) -> Result<Vec<WithCommand>, Refusal> {
         let (app, now) = (app.id, self.now());
-        let sizes = self.settings.sizes.clone();
+        let (settings, machine_bytes) = (self.settings.clone(), self.machine_memory().await?);
         let update = self.store.write(move |tx| -> Result<_, Refusal> {
-            app_row(tx, app)?;
+            let row = app_row(tx, app)?;
             let mut formation: Vec<Formation> = formation_of(tx, app)?.into_iter().map(|(f, _)| f).collect();
             let before = formation.clone();
             for change in changes {
-                apply(&mut formation, change, &sizes, now)?;
+                apply(&mut formation, change, &settings.sizes, now)?;
             }
             refuse_too_many(&formation)?;
+            let dynos = (room::dynos(before.iter()), room::dynos(formation.iter()));
+            room::refuse_beyond_tier(tx, &settings, &row, dynos)?;
+            let quotas = (quotas(&settings, before.iter()), quotas(&settings, formation.iter()));
+            refuse_memory(tx, &settings, machine_bytes, quotas)?;
             for row in formation.iter().filter(|row| !before.contains(row)) {
                 tx.formation_put(row)?;
             }

@@ -24,6 +24,7 @@ mod names;
 mod one_offs;
 pub mod release;
 mod releases;
+mod room;
 pub mod sources;
 mod usage;
 mod why;

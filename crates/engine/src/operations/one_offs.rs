@@ -9,7 +9,10 @@ use renga_model::{
 };
 use renga_store::{Read, ValueHash};
 
-use super::formation::{current_slug, size_named};
+use super::{
+    formation::{current_slug, size_named},
+    room::refuse_memory,
+};
 use crate::{Engine, words};
 
 /// Bytes of the rendezvous secret before it is written as hex.
@@ -53,12 +56,15 @@ impl Engine {
         check(&new)?;
         let secret = new.attach.then(fresh_secret);
         let hash = secret.as_ref().map(|secret| hash_text(secret.expose()));
-        let (app_id, now, sizes) = (app.id, self.now(), self.settings.sizes.clone());
+        let (app_id, now, settings) = (app.id, self.now(), self.settings.clone());
+        let machine_bytes = self.machine_memory().await?;
         let insert = self.store.write(move |tx| -> Result<Dyno, Refusal> {
             let release = tx.release_current(app_id)?.ok_or_else(|| Refusal::not_found("release"))?;
             let slug = current_slug(tx, app_id)?;
             let dynos = tx.dyno_list_for_app(app_id)?;
             refuse_too_many(&dynos)?;
+            let size = size(tx, app_id, &settings.sizes, new.size.as_deref())?;
+            refuse_memory(tx, &settings, machine_bytes, (0, settings.size(&size).memory_bytes()))?;
             let process_type = new.process_type.clone().unwrap_or_else(ProcessType::run);
             let one_off = OneOff {
                 attach_hash: hash,
@@ -73,7 +79,7 @@ impl Engine {
                 worker: Worker::OneOff(one_off),
                 release: Some(release.id),
                 release_version: Some(release.version),
-                size: size(tx, app_id, &sizes, new.size.as_deref())?,
+                size,
                 command: expand(&new.command, slug.as_ref()),
                 state: DynoState::Planned,
                 generation: 0,

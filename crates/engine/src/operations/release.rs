@@ -3,11 +3,14 @@
 use jiff::Timestamp;
 use renga_model::{
     AccountId, App, AppId, ConfigVars, DynoId, Formation, FormationId, ProcessType, Refusal, Release,
-    ReleaseId, ReleaseStatus, Sizes, Slug, SlugId,
+    ReleaseId, ReleaseStatus, Slug, SlugId,
 };
 use renga_store::{OrNone, Tx};
 
-use super::access::app_row;
+use super::{
+    access::app_row,
+    room::{dynos, dynos_left},
+};
 use crate::{Engine, Settings, words};
 
 /// Everything of a release that its cause decides.
@@ -63,7 +66,7 @@ pub fn release_create(
         release.current = true;
     }
     if let Some(slug) = &slug {
-        formation_extend(tx, &app, slug, &settings.sizes, now)?;
+        formation_extend(tx, &app, slug, settings, now)?;
         app.stack = slug.stack.clone();
         app.slug_bytes = Some(slug.bytes);
     }
@@ -82,6 +85,9 @@ pub async fn announce(engine: &Engine, release: &Release) {
     engine.logs.write(release.app, words::api(at, format!("{} by user {email}", release.description)));
     let created = format!("Release v{} created by user {email}", release.version);
     engine.logs.write(release.app, words::api(at, created));
+    if let Some(text) = web_left_out(engine, release).await {
+        engine.logs.write(release.app, words::api(at, text));
+    }
     match release.status {
         ReleaseStatus::Pending => engine.wake.releases(release.app),
         ReleaseStatus::Succeeded | ReleaseStatus::Failed | ReleaseStatus::Expired => {
@@ -90,6 +96,22 @@ pub async fn announce(engine: &Engine, release: &Release) {
         }
     }
     engine.changes.tell();
+}
+
+/// A web process that this release brought and that the owner's tier has no dyno for.
+async fn web_left_out(engine: &Engine, release: &Release) -> Option<String> {
+    let (app, brought_at, settings) = (release.app, release.created_at, engine.settings.clone());
+    let read = engine.store.read(move |read| -> Result<_, Refusal> {
+        let rows = read.formation_list(app)?;
+        let left_out =
+            |f: &Formation| f.process_type.is_web() && f.quantity == 0 && f.created_at == brought_at;
+        if !rows.iter().any(left_out) {
+            return Ok(None);
+        }
+        let owner = read.account_fetch(app_row(read, app)?.owner)?;
+        Ok(settings.tiers.of(&owner.email).map(words::web_left_out))
+    });
+    read.await.ok().flatten()
 }
 
 /// A slug of a stack that is no longer here would not start.
@@ -116,23 +138,26 @@ fn refuse_overtaking(tx: &Tx<'_>, app: AppId) -> Result<(), Refusal> {
     }
 }
 
-/// `web` begins at 1, everything else at 0; what is there keeps its quantity and size.
+/// `web` begins at 1 if the owner's tier has a dyno left, everything else at 0; what is there keeps its quantity and size.
 fn formation_extend(
     tx: &Tx<'_>,
     app: &App,
     slug: &Slug,
-    sizes: &Sizes,
+    settings: &Settings,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let known = tx.formation_list(app.id)?;
-    let size = known.first().map_or(sizes.default_size().name.as_str(), |formation| formation.size.as_str());
+    let size = known
+        .first()
+        .map_or(settings.sizes.default_size().name.as_str(), |formation| formation.size.as_str());
+    let has_room = dynos_left(tx, settings, app)?.is_none_or(|left| left > dynos(known.iter()));
     let fresh = |kind: &&ProcessType| !known.iter().any(|formation| formation.process_type == **kind);
     for process_type in slug.process_types.keys().filter(fresh) {
         tx.formation_put(&Formation {
             id: FormationId::random(),
             app: app.id,
             process_type: process_type.clone(),
-            quantity: u32::from(process_type.is_web()),
+            quantity: u32::from(process_type.is_web() && has_room),
             size: size.to_owned(),
             epoch: 0,
             created_at: now,

@@ -90,11 +90,18 @@ async fn a_release_that_does_not_boot_takes_nothing_away() {
     let serving = bench.dynos(app.id).await[0].id;
 
     bench.world.never_ready("serve");
+    bench.world.dynos_listen("127.0.0.1:5000");
     plane.engine.config_patch(&app, &bench.account, set("A", "1")).await.unwrap();
     until("the successor to start", async || bench.world.booting() == 1).await;
     bench.world.clock().advance(limits::BOOT_TIMEOUT + Duration::from_secs(1));
     plane.engine.wake.formation(app.id);
     until("R10", async || bench.world.log(app.id).iter().any(|line| line.contains("Error R10"))).await;
+    let log = bench.world.log(app.id);
+    let at = log.iter().position(|line| line.contains("Error R10")).unwrap();
+    assert!(
+        log[at + 1].contains("listens on 127.0.0.1:5000 only, where nothing outside the dyno"),
+        "{log:#?}"
+    );
     until("the crash to be recorded", async || {
         bench.dynos(app.id).await.iter().any(|dyno| dyno.state == DynoState::Exited)
             || bench.world.log(app.id).iter().any(|line| line.contains("to crashed"))

@@ -144,6 +144,8 @@ impl Bench {
             exchange: self.folder.path().to_owned(),
             site_build_env: BTreeMap::new(),
             sizes: renga_model::Sizes::heroku(),
+            tiers: renga_model::Tiers::default(),
+            memory: renga_planner::MemoryPolicy { reserve_bytes: 0, overcommit_percent: 10_000 },
             dyno_disk_bytes: 1 << 30,
             build_disk_bytes: 1 << 30,
             build_memory_bytes: 1 << 30,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use renga_engine::operations::{AppNew, FEATURES};
-use renga_model::{App, BuildStatus, MemoryUsage};
+use renga_model::{App, BuildStatus, DiskUsage, MemoryUsage};
 use renga_testkit::world::Faults;
 use tokio::time::Instant;
 
@@ -31,6 +31,22 @@ fn told(bench: &Bench, app: &App, text: &str) -> usize {
 
 async fn until_told(bench: &Bench, app: &App, text: &str, count: usize) {
     until(text, async || told(bench, app, text) >= count).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_told_once_in_ten_minutes() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none()).await;
+    bench.world.dynos_have(DiskUsage { total_bytes: 64 * MIB, free_bytes: 32 * MIB, files_free: 9 });
+    let app = serving(&bench, &plane).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let full = "heroku[web.1]: Disk quota reached (63M of 64M): the disk is full, writes fail with";
+    assert_eq!(told(&bench, &app, "Disk quota"), 0);
+    bench.world.dynos_have(DiskUsage { total_bytes: 64 * MIB, free_bytes: 4096, files_free: 9 });
+    until_told(&bench, &app, "Disk quota", 1).await;
+    tokio::time::sleep(Duration::from_secs(9 * 60)).await;
+    assert_eq!((told(&bench, &app, "Disk quota"), told(&bench, &app, full)), (1, 1));
+    until_told(&bench, &app, "Disk quota", 2).await;
 }
 
 #[tokio::test(start_paused = true)]

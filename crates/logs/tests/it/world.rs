@@ -51,7 +51,7 @@ impl World {
     }
 
     pub(crate) fn exit(&self, dyno: DynoId) {
-        let exit = Exit { code: 0, reason: ExitReason::Exited, at: Timestamp::now() };
+        let exit = Exit::new(0, ExitReason::Exited, Timestamp::now());
         self.dyno(dyno).write_exit(&exit).unwrap();
     }
 }

@@ -61,7 +61,7 @@ impl Cgroups {
     }
 
     /// The group of the dyno's own processes, where their memory is counted.
-    fn app(&self, dyno: DynoId) -> Option<PathBuf> {
+    pub(super) fn app(&self, dyno: DynoId) -> Option<PathBuf> {
         let mut roots = self.roots.iter();
         let root = match self.version {
             Version::One => roots.find(|root| root.ends_with("memory")),

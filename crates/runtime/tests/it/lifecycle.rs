@@ -209,6 +209,9 @@ async fn real_usage_counts_what_was_allocated_and_no_file_that_was_read() {
     assert!((64 * MIB..84 * MIB).contains(&seen.memory.resident_bytes), "{seen:?}");
     assert!(seen.memory.cache_bytes > 20 * MIB && seen.memory.counted_bytes() > seen.quota_bytes, "{seen:?}");
     assert_eq!((seen.quota_bytes, seen.runnable_tasks), (60 * MIB, Some(1)));
+    let disk = seen.disk.unwrap();
+    let used = disk.total_bytes - disk.free_bytes;
+    assert!((24 * MIB..32 * MIB).contains(&used) && disk.files_free > 0, "{disk:?}");
     let idle = site.until("the other", async || usage(ids[1]).await).await;
     assert!(idle.memory.counted_bytes() < 20 * MIB && idle.runnable_tasks.is_none(), "{idle:?}");
 
@@ -217,6 +220,25 @@ async fn real_usage_counts_what_was_allocated_and_no_file_that_was_read() {
         site.exit(id).await;
     }
     assert_eq!(site.hand.usage().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_listeners_are_told() {
+    let site = Site::open().await;
+    let script = "import socket, time\na = socket.create_server(('127.0.0.1', 5000))\n\
+        b = socket.create_server(('::', 3000), family=socket.AF_INET6)\ntime.sleep(1000)";
+    let spec = spec(&["/usr/bin/python3", "-c", script]);
+    let id = spec.id;
+    site.hand.start(spec).await.unwrap();
+    let seen = site.until("both", async || {
+        let listeners = site.hand.listeners(id).await.unwrap();
+        (listeners.len() == 2).then_some(listeners)
+    });
+    let seen: Vec<String> = seen.await.iter().map(ToString::to_string).collect();
+    assert_eq!(seen, ["127.0.0.1:5000", "[::]:3000"]);
+    site.hand.stop(id, Duration::ZERO).await.unwrap();
+    site.exit(id).await;
+    assert_eq!(site.hand.listeners(id).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::sizes::Size;
+use super::{sizes::Size, tiers::TypedTier};
 
 /// Flags that every role takes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -73,11 +73,23 @@ pub(crate) struct Typed {
     pub(crate) stacks: BTreeMap<String, PathBuf>,
     /// Name to what it allows.
     pub(crate) sizes: BTreeMap<String, Size>,
+    /// Name to how much its accounts may have.
+    pub(crate) tiers: BTreeMap<String, TypedTier>,
+    pub(crate) memory: Memory,
     pub(crate) network: Network,
     pub(crate) site: Site,
     pub(crate) dynos: Dynos,
     pub(crate) builds: Builds,
     pub(crate) disk: Disk,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Memory {
+    /// Kept for the platform, builds and the rest of the machine, in MiB.
+    pub(crate) reserve_mib: Option<u64>,
+    /// The quotas of all dynos may be so many times what remains.
+    pub(crate) overcommit: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

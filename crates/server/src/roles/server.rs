@@ -162,6 +162,8 @@ fn settings(
         exchange: layout.at("exchange"),
         site_build_env: config.build_env.clone(),
         sizes: config.sizes.clone(),
+        tiers: config.tiers.clone(),
+        memory: config.memory,
         dyno_disk_bytes: config.dyno_disk_bytes,
         build_disk_bytes: config.build_disk_bytes,
         build_memory_bytes: config.build_memory_bytes,

@@ -188,5 +188,5 @@ fn exit(c: &Cells<'_>) -> Result<Option<Exit>, StoreError> {
     else {
         return Ok(None);
     };
-    Ok(Some(Exit { code, reason, at }))
+    Ok(Some(Exit::new(code, reason, at)))
 }

@@ -206,7 +206,7 @@ async fn dynos_come_back_as_they_were() {
             env: BTreeMap::from([("A".into(), Secret::new("b"))]),
             time_to_live_s: Some(60),
         };
-        let exit = Exit { code: 137, reason: ExitReason::NotStarted("no \"image\"".into()), at: at(30) };
+        let exit = Exit::new(137, ExitReason::NotStarted("no \"image\"".into()), at(30));
         let full = Dyno {
             worker: Worker::OneOff(one_off),
             release: Some(release.id),
@@ -264,7 +264,7 @@ async fn a_dyno_moves_by_compare_and_set() {
         let up = tx.dyno_move(web.id, 1, DynoEvent::Ready, at(23))?;
         assert_eq!((up.state, up.generation, up.address), (DynoState::Up, 2, Some(address)));
 
-        let exit = Exit { code: 1, reason: ExitReason::OutOfMemory, at: at(24) };
+        let exit = Exit::new(1, ExitReason::OutOfMemory, at(24));
         assert!(matches!(tx.dyno_set_exit(web.id, 1, &exit, at(25)), Err(StoreError::Stale { .. })));
         let exited = tx.dyno_set_exit(web.id, 2, &exit, at(25))?;
         assert_eq!(

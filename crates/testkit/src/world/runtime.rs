@@ -1,6 +1,6 @@
 //! Simulated dynos: they are ready at once, end when told, and leave what a build would leave.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -56,7 +56,7 @@ impl WorldRuntime {
         if let Some(dyno) = state.dynos.get_mut(&dyno)
             && !matches!(dyno.phase, DynoPhase::Exited(_))
         {
-            dyno.phase = DynoPhase::Exited(Exit { code: 143, reason: ExitReason::Exited, at });
+            dyno.phase = DynoPhase::Exited(Exit::new(143, ExitReason::Exited, at));
             if routed && !grace.is_zero() {
                 let complaint = format!("{} was asked to end while requests went to it", dyno.spec.name);
                 state.complaints.push(complaint);
@@ -98,7 +98,7 @@ impl WorldRuntime {
 }
 
 fn first_phase(state: &State, spec: &DynoSpec, at: jiff::Timestamp) -> DynoPhase {
-    let exited = |code| DynoPhase::Exited(Exit { code, reason: ExitReason::Exited, at });
+    let exited = |code| DynoPhase::Exited(Exit::new(code, ExitReason::Exited, at));
     let command = spec.argv.last().map(String::as_str).unwrap_or_default();
     if spec.kind == DynoKind::Build {
         state.builds.code.map_or(DynoPhase::Ready, exited)
@@ -184,13 +184,22 @@ impl Runtime for WorldRuntime {
         let usage = |dyno: &SimDyno| DynoUsage {
             id: dyno.spec.id,
             memory: state.memory,
+            disk: state.disk,
             quota_bytes: dyno.spec.limits.memory_bytes,
             runnable_tasks: dyno.spec.metered.then_some(state.runnable_tasks),
             cpu_time: None,
         };
         Ok(state.dynos.values().filter(runs).map(usage).collect())
     }
+    async fn listeners(&self, _: DynoId) -> Result<Vec<SocketAddr>, RuntimeError> {
+        Ok(self.world.state().listeners.clone())
+    }
     async fn capacity(&self) -> Result<Capacity, RuntimeError> {
-        Ok(Capacity { memory_bytes_free: 1 << 34, disk_bytes_free: 1 << 36, disk_bytes_total: 1 << 37 })
+        Ok(Capacity {
+            memory_bytes_total: 1 << 35,
+            memory_bytes_free: 1 << 34,
+            disk_bytes_free: 1 << 36,
+            disk_bytes_total: 1 << 37,
+        })
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use renga_model::{AppId, DynoId, Exit, LayerDigest, LogLine, MemoryUsage, RouteTable};
+use renga_model::{AppId, DiskUsage, DynoId, Exit, LayerDigest, LogLine, MemoryUsage, RouteTable};
 use renga_ports::{BuildResult, BuiltLayer, Clock, DynoPhase, DynoSpec};
 use tokio::sync::Notify;
 
@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) exits: BTreeMap<String, i32>,
     /// What every dyno takes.
     pub(crate) memory: MemoryUsage,
+    pub(crate) disk: Option<DiskUsage>,
+    pub(crate) listeners: Vec<std::net::SocketAddr>,
     pub(crate) runnable_tasks: u32,
     pub(crate) node: Node,
     pub(crate) changes_lost: bool,
@@ -206,6 +208,14 @@ impl World {
     pub fn runs(&self, command: &str) {
         self.state().exits.remove(command);
     }
+    /// Where every dyno listens, as [`renga_ports::Runtime::listeners`] tells.
+    pub fn dynos_listen(&self, at: &str) {
+        self.state().listeners = vec![at.parse().expect("a socket's address")];
+    }
+    /// What is left on the writable layer of every dyno.
+    pub fn dynos_have(&self, disk: DiskUsage) {
+        self.state().disk = Some(disk);
+    }
     /// What every dyno takes from now on.
     pub fn dynos_take(&self, memory: MemoryUsage, runnable_tasks: u32) {
         let mut state = self.state();
@@ -217,7 +227,7 @@ impl World {
         if let Some(dyno) = self.state().dynos.get_mut(&dyno)
             && !matches!(dyno.phase, DynoPhase::Exited(_))
         {
-            dyno.phase = DynoPhase::Exited(Exit { code, reason: renga_model::ExitReason::Exited, at });
+            dyno.phase = DynoPhase::Exited(Exit::new(code, renga_model::ExitReason::Exited, at));
         }
         self.tell_change();
     }

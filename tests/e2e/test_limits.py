@@ -1,0 +1,125 @@
+"""What a dyno may use, by the operator's own sizes: memory, disk, processes, open files, output; and what all may."""
+
+import re
+
+from platform_under_test import RENGA, Platform, wait_for
+
+CONFIG = """
+[sizes.tiny]
+memory_mib = 64
+processes = 24
+open_files = 200
+disk_mib = 64
+
+[sizes.basic]
+memory_mib = 128
+
+[memory]
+reserve_mib = 0
+overcommit = 1.0
+
+[tiers.free]
+dynos = 1
+others = true
+"""
+# Prints what it finds of its limits, then keeps a shell for what the test wants.
+PROBE = """
+import os, resource, socket, sys, time
+print("quota", open("/sys/fs/cgroup/memory/memory.limit_in_bytes").read().strip(), flush=True)
+held, children = [], 0
+try:
+    while True: held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError as error:
+    print("files", len(held), error.strerror, flush=True)
+for fd in held: os.close(fd)
+try:
+    while True:
+        if os.fork() == 0: time.sleep(1000)
+        children += 1
+except OSError as error:
+    print("processes", children, error.strerror, flush=True)
+"""
+FILL = """
+import time
+try:
+    with open("/app/large", "wb", buffering=0) as file:
+        while True: file.write(b"x" * 65536)
+except OSError as error:
+    print("write:", error.strerror, flush=True)
+time.sleep(1000)
+"""
+FLOOD = """
+import sys
+block = "".join(f"flood {n} {'x' * 80}\\n" for n in range(1000))
+for _ in range(400): sys.stdout.write(block)
+print("that was all", flush=True)
+"""
+PROCFILE = """web: python3 -m http.server --bind :: $PORT
+probe: python3 probe.py && sleep 1000
+disk: python3 disk.py
+memory: python3 -c 'x = bytearray(b"x") * (200 << 20)'
+flood: python3 flood.py && sleep 1000
+"""
+APP = "limited"
+
+
+def test_operators_sizes_bound_a_dyno():
+    with Platform() as platform:
+        configure(platform, CONFIG)
+        repository = platform.repository("misbehave", APP)
+        for name, text in (("Procfile", PROCFILE), ("probe.py", PROBE), ("disk.py", FILL), ("flood.py", FLOOD)):
+            (repository / name).write_text(text)
+        platform.commit(repository, "Limits")
+        platform.heroku("create", APP, cwd=repository).ends()
+        platform.git("push", platform.git_url(APP), "HEAD:refs/heads/main", cwd=repository).ends()
+        sizes = {size["name"]: size for size in platform.api("GET", "/dyno-sizes")[1]}
+        assert sizes["tiny"]["memory"] == 0.0625 and sizes["Basic"]["memory"] == 0.125, sizes
+
+        platform.heroku("ps:scale", "disk=1:tiny", "-a", APP).ends().says("disk at 1:tiny")
+        platform.heroku("ps:scale", "probe=1:tiny", "memory=1:tiny", "-a", APP).ends()
+        refused = platform.heroku("ps:scale", "web=1:huge", "-a", APP)
+        refused.ends(1).says(r"No such size as huge\. Available dyno sizes are Eco, .* and tiny\.")
+        too_much = platform.heroku("ps:scale", "web=100:performance-2xl", "-a", APP)
+        too_much.ends(1).says(r"Not enough memory: this takes \d+ MB more, and \d+ MB of the \d+ MB for dynos are free")
+
+        for dyno, line in (
+            ("app[probe.1]", rf"quota {64 << 20}$"),
+            ("app[probe.1]", r"files 19\d Too many open files$"),
+            # The shell, python and its children.
+            ("app[probe.1]", r"processes 2[0-3] Resource temporarily unavailable$"),
+            ("heroku[memory.1]", r"Process running mem=12[78]M\((199\.\d|200\.0)%\)$"),
+            ("heroku[memory.1]", r"Error R15 \(Memory quota vastly exceeded\)$"),
+            ("heroku[memory.1]", r"Stopping process with SIGKILL$"),
+            ("heroku[memory.1]", r"Process exited with status 137$"),
+            ("app[disk.1]", r"write: No space left on device$"),
+        ):
+            wait_for(line, 40, lambda: said(platform, dyno, line), 0.5)
+        wait_for("the full disk", 30, lambda: said(platform, "heroku[disk.1]", r"Disk quota reached \(\d+M of \d+M\)"), 1)
+        # Last: what an app says much of pushes the rest out of its log.
+        platform.heroku("ps:scale", "flood=1:tiny", "disk=0", "-a", APP).ends()
+        flooded(platform)
+
+
+def flooded(platform):
+    """Every line is there or counted, and the app was never made to wait for it."""
+    last = wait_for("the flood's last line", 40, lambda: said(platform, "app[flood.1]", r"(that was all)$"), 0.5)
+    assert len(last) == 1
+    assert said(platform, "heroku[flood.1]", r"Error L12: (\d+) messages dropped since "), log(platform)[-2000:]
+
+
+def configure(platform, text):
+    """Starts the platform again with this configuration."""
+    config = platform.home / "renga.toml"
+    config.write_text(text)
+    platform.run(RENGA, "server", "--check", "--config", config).ends()
+    platform.flags = ["--config", config]
+    platform.stop()
+    platform.start()
+
+
+def said(platform, source, pattern):
+    return re.findall(rf"^\S+ {re.escape(source)}: {pattern}", log(platform), re.M)
+
+
+def log(platform):
+    return platform.heroku("logs", "-n", "1500", "-a", APP).ends().out
