@@ -14,6 +14,7 @@ import time
 import commands
 import deploys
 import footprint
+import neighbour
 import starts
 import traffic
 import waking
@@ -27,6 +28,7 @@ BENCHES = {
     "cli": commands.cli_bench,
     "router": traffic.router_bench,
     "memory": footprint.memory_bench,
+    "neighbour": neighbour.neighbour_bench,
 }
 HEAD = ["figure", "median", "unit", "target", "", "peer", "ratio", "range and remarks"]
 

@@ -196,6 +196,7 @@ def bare_app(platform, name, procfile, *programs):
     repository = platform.home / name
     for program in programs:
         compiled(program, repository / "bin")
+    repository.mkdir(parents=True, exist_ok=True)
     (repository / "Procfile").write_text(procfile)
     platform.git("init", "-q", "-b", "main", cwd=repository).ends()
     platform.commit(repository, "First commit")
