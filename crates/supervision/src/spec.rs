@@ -150,7 +150,7 @@ mod tests {
             (ExitReason::SupervisorLost, r#""supervisor_lost""#),
         ] {
             let json = format!(r#"{{"code":3,"reason":{json},"at":"2026-01-02T03:04:05.5Z"}}"#);
-            check(&Exit { code: 3, reason, at }, &json);
+            check(&Exit::new(3, reason, at), &json);
         }
     }
 
