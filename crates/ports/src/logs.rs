@@ -48,7 +48,7 @@ pub trait Logs: Send + Sync + 'static {
     /// Every output that is kept, in no order.
     async fn outputs(&self) -> Result<Vec<OutputInfo>, LogsError>;
 
-    /// Everything of an app goes.
+    /// Everything of an app goes. Lines of it that come later are dropped: a pass may still be telling of its end.
     async fn app_remove(&self, app: AppId) -> Result<(), LogsError>;
 }
 

@@ -16,7 +16,10 @@ pub struct WorldLogs {
 #[async_trait]
 impl Logs for WorldLogs {
     fn write(&self, app: AppId, line: LogLine) {
-        self.world.state().lines.push((app, line));
+        let mut state = self.world.state();
+        if !state.logs_removed.contains(&app) {
+            state.lines.push((app, line));
+        }
     }
     fn follow_dyno(&self, _app: AppId, _dyno: DynoId, _ps: &str) {}
     fn follow_output(&self, name: &str, dyno: DynoId) {
@@ -78,7 +81,9 @@ impl Logs for WorldLogs {
         Ok(self.world.state().outputs.iter().map(info).collect())
     }
     async fn app_remove(&self, app: AppId) -> Result<(), LogsError> {
-        self.world.state().lines.retain(|(of, _)| *of != app);
+        let mut state = self.world.state();
+        state.logs_removed.insert(app);
+        state.lines.retain(|(of, _)| *of != app);
         Ok(())
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) layers: BTreeMap<LayerDigest, Timestamp>,
     pub(crate) repositories: BTreeMap<AppId, BTreeMap<String, String>>,
     pub(crate) lines: Vec<(AppId, LogLine)>,
+    /// Apps whose log was removed: a line that still comes is dropped.
+    pub(crate) logs_removed: BTreeSet<AppId>,
     pub(crate) outputs: BTreeMap<String, Output>,
     pub(crate) table: RouteTable,
     /// Apps with a request under way, and for how long all others had none.
