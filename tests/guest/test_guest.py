@@ -58,6 +58,14 @@ def soak_real_tests_of_the_node_and_the_supervisor():
             print(f"    {program.name}: {line} {time.monotonic() - began:.1f} s", flush=True)
 
 
+def soak_a_hostile_app_gets_nowhere():
+    """The end-to-end test of isolation, on control groups v2 and this kernel."""
+    files = {"/usr/local/bin/renga": RENGA.resolve(), "/opt/renga/tests": ROOT / "tests", "/opt/renga/examples": ROOT / "examples"}
+    with Guest(files) as guest:
+        said = guest.run("python3", "/opt/renga/tests/e2e", "isolation", env={"RENGA_BIN": "/usr/local/bin/renga"}, seconds=STORY_SECONDS)
+        print(said, flush=True)
+
+
 def cargo(*words):
     """What cargo says of what it has made: executables by (package, kind)."""
     said = subprocess.run(["cargo", *words, "--locked", "--message-format=json"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
