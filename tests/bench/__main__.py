@@ -12,6 +12,7 @@ import sys
 import time
 
 import commands
+import crowds
 import deploys
 import footprint
 import neighbour
@@ -29,6 +30,8 @@ BENCHES = {
     "router": traffic.router_bench,
     "memory": footprint.memory_bench,
     "neighbour": neighbour.neighbour_bench,
+    "crowd": crowds.crowd_bench,
+    "blackout": crowds.blackout_bench,
 }
 HEAD = ["figure", "median", "unit", "target", "", "peer", "ratio", "range and remarks"]
 

@@ -11,9 +11,9 @@ import time
 from machine import Ledger, differences, snapshot
 from platform_under_test import Failed, wait_for
 
-# Prints numbered lines without end: a batch of 50 every 10 ms, and once, after five seconds, $BURST at once.
+# Prints numbered lines without end: a batch of 50 every $TICK_SECONDS, and once, after five seconds, $BURST at once.
 TICKER = """import os, sys, time
-number, due = 0, time.monotonic()
+number, due, every = 0, time.monotonic(), float(os.environ.get("TICK_SECONDS", 0.01))
 burst, burst_at = int(os.environ.get("BURST", 0)), due + 5
 while True:
     batch = 50
@@ -21,7 +21,7 @@ while True:
         batch, burst = burst, 0
     sys.stdout.write("".join(f"tick {n}\\n" for n in range(number + 1, number + 1 + batch)))
     sys.stdout.flush()
-    number, due = number + batch, due + 0.01
+    number, due = number + batch, due + every
     time.sleep(max(0, due - time.monotonic()))
 """
 
@@ -29,11 +29,12 @@ while True:
 class App:
     """An app without a build to speak of, whose page says which deploy it is."""
 
-    def __init__(self, platform, name, slow_build=False):
+    def __init__(self, platform, name, slow_build=False, **process_types):
         self.platform, self.name, self.deploys = platform, name, 0
         self.ledger = Ledger(platform)
         self.repository = platform.repository("procfile", f"repository-{name}-{time.monotonic_ns()}")
-        (self.repository / "Procfile").write_text("web: exec python3 bin/server.py\nticker: exec python3 bin/ticker.py\n")
+        types = {"web": "exec python3 bin/server.py", "ticker": "exec python3 bin/ticker.py", **process_types}
+        (self.repository / "Procfile").write_text("".join(f"{name}: {command}\n" for name, command in types.items()))
         (self.repository / "bin/ticker.py").write_text(TICKER)
         if slow_build:
             self.add_slow_build()

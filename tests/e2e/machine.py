@@ -30,7 +30,7 @@ def snapshot(platform):
         "links": sorted(link for link in links if re.match(rf"r[a-z]{instance}(-\d+)?$", link)),
         "nft": sorted(_nft(instance)),
         "cgroups": sorted(_cgroups(instance)),
-        "processes": sorted(_processes(platform, instance)),
+        "processes": sorted(processes_of(platform, instance)),
         "dynos": _names(platform.data / "node/dynos"),
         "node's temporary files": _names(platform.data / "node/tmp"),
         "images": _names(platform.data / "node/images"),
@@ -76,7 +76,7 @@ def _cgroups(instance):
             yield directory
 
 
-def _processes(platform, instance):
+def processes_of(platform, instance):
     """Roles by name, everything else by pid: roles may be new ones, dynos must not."""
     roles = {pid: role for role, pid in platform.role_pids().items()}
     data, group = os.fsencode(platform.data), f"renga-{instance}".encode()

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 
-from app_under_test import App, answers, dyno_processes, kill, read_until, settled_differences
+from app_under_test import App, answers, dyno_processes, insist, kill, read_until, settled_differences
 from machine import Journal, differences, snapshot
 from platform_under_test import Failed, Platform, wait_for
 
@@ -51,14 +51,58 @@ def points():
     return deploys + scales + configs + [("load", role, 0.0) for role in ROLES]
 
 
+class Beside:
+    """An app that meanwhile logs numbered lines, crashes, and runs one-off dynos."""
+
+    def __init__(self, platform):
+        self.app = App(platform, "beside", crasher="sleep 0.2; exit 4")
+        status, said = platform.api("PATCH", "/apps/beside/config-vars", {"TICK_SECONDS": "0.1"})
+        assert status == 200, said
+        self.app.deploy()
+        self.journal = Journal(platform, self.app.row["id"])
+        self.app.scale(web=0, ticker=1, crasher=1)
+        wait_for("numbered lines", 30, lambda: self.app.ledger.dynos("beside").get("ticker.1", ("", ""))[1] == "up")
+        self.ticker = dyno_processes(self.app)["ticker.1"]
+
+    def goes_on(self):
+        """A restart of the crasher forgets its crashes, so it crashes again; a one-off that fails. In the background."""
+        thread = threading.Thread(target=self._go)
+        thread.start()
+        return thread
+
+    def _go(self):
+        api, one_off = self.app.platform.api, {"command": "exit 3", "attach": False}
+        assert insist(lambda: api("DELETE", "/apps/beside/dynos/crasher.1"))[0] in (202, 404)
+        assert insist(lambda: api("POST", "/apps/beside/dynos", one_off))[0] == 201
+
+    def ends(self):
+        """Whatever has begun has ended, once; of the lines none is missing and none there twice."""
+        assert dyno_processes(self.app)["ticker.1"] == self.ticker, "the ticker was restarted"
+        one_offs = lambda: self.app.ledger.rows("SELECT 1 FROM dyno WHERE kind <> 'formation'")  # noqa: E731
+        wait_for("the one-off dynos to end", 30, lambda: not one_offs())
+        self.app.scale(ticker=0, crasher=0)
+        wait_for("all dynos to end", 30, lambda: not self.app.ledger.dynos("beside"))
+        self.journal.stop()
+        [(lines, lost)] = [counts for ps, counts in numbered_lines(self.journal).items() if ps == "ticker.1"]
+        said = [(ps, text) for of_platform, ps, text in self.journal.lines() if of_platform]
+        begun = [ps for ps, text in said if ps.startswith("run.") and text == "Starting process with command `exit 3`"]
+        ended = [ps for ps, text in said if ps.startswith("run.") and text == "Process exited with status 3"]
+        assert sorted(begun) == sorted(ended), f"begun: {sorted(begun)}, ended: {sorted(ended)}"
+        crashes = said.count(("crasher.1", "Process exited with status 4"))
+        print(f"figure: {lines} numbered lines, {lost} told as lost, {len(ended)} one-off dynos, {crashes} crashes", flush=True)
+        assert len(begun) >= len(points()) and crashes >= len(points())
+        self.app.destroy()
+
+
 def test_kills_leave_nothing_behind():
     with Platform() as platform:
         baseline = before_any_app(platform)
-        app = App(platform, "kills")
+        app, beside = App(platform, "kills"), Beside(platform)
         app.deploy()
         app.scale(web=2)
         app.settle(web=2)
-        run_points(platform, app)
+        run_points(platform, app, beside)
+        beside.ends()
         whole_after_all(platform, app)
         app.destroy()
         left = settled_differences(platform, baseline)
@@ -76,15 +120,16 @@ def before_any_app(platform):
     return snapshot(platform)
 
 
-def run_points(platform, app):
+def run_points(platform, app, beside):
     load = Load(app)
     chance = random.Random(4711)
     usual = {"deploy": usual_time(app.deploy), "scale": 0.3, "config": 1.0, "load": 0.0}
     try:
         for what, role, part in points() * SOAK_ROUNDS:
             delay = usual[what] * (part if SOAK_ROUNDS == 1 else chance.random())
-            begun = time.monotonic()
+            begun, others = time.monotonic(), beside.goes_on()
             one_point(platform, app, what, role, delay)
+            others.join()
             took = time.monotonic() - begun
             failed = load.failures(begun)
             print(f"    {what}: {role} killed after {delay:.2f} s; {took:.1f} s in all; {len(failed)} failed requests", flush=True)

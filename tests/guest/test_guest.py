@@ -19,27 +19,44 @@ STORY_SECONDS = 900
 
 
 def test_a_machine_as_users_have_it():
-    files = {
-        "/usr/local/bin/renga": RENGA.resolve(),
-        "/opt/renga/tests": ROOT / "tests",
-        "/opt/renga/examples": ROOT / "examples",
-    }
     began = time.monotonic()
-    with Guest(files) as guest:
+    with Guest(installed_files()) as guest:
         print(f"    the guest is up: {time.monotonic() - began:.1f} s", flush=True)
         assert guest.run("stat", "-f", "-c", "%T", "/sys/fs/cgroup").strip() == "cgroup2fs"
         for name in ("installs", "limits_hold", "services_restart", "upgrades", "before_the_cut"):
             story(guest, name)
-        began = time.monotonic()
-        guest.cut_power()
-        print(f"    up again after the power cut: {time.monotonic() - began:.1f} s", flush=True)
+        cut_power(guest)
         for name in ("after_the_cut", "uninstalls"):
             story(guest, name)
 
 
-def story(guest, name):
+def soak_twenty_apps_are_back_after_a_power_cut():
+    with Guest(installed_files()) as guest:
+        for name in ("installs", "before_the_cut"):
+            story(guest, name, apps=20)
+        for _ in range(2):
+            cut_power(guest)
+            story(guest, "after_the_cut", apps=20)
+
+
+def installed_files():
+    return {
+        "/usr/local/bin/renga": RENGA.resolve(),
+        "/opt/renga/tests": ROOT / "tests",
+        "/opt/renga/examples": ROOT / "examples",
+    }
+
+
+def cut_power(guest):
     began = time.monotonic()
-    said = guest.run(*INSIDE, name, env={"RENGA_BIN": "/usr/local/bin/renga"}, seconds=STORY_SECONDS)
+    guest.cut_power()
+    print(f"    up again after the power cut: {time.monotonic() - began:.1f} s", flush=True)
+
+
+def story(guest, name, apps=3):
+    began = time.monotonic()
+    env = {"RENGA_BIN": "/usr/local/bin/renga", "RENGA_GUEST_APPS": str(apps)}
+    said = guest.run(*INSIDE, name, env=env, seconds=STORY_SECONDS)
     figures = [line for line in said.splitlines() if line.startswith("figure: ")]
     print("\n".join([f"    {name}: {time.monotonic() - began:.1f} s", *figures]), flush=True)
 
@@ -60,8 +77,7 @@ def soak_real_tests_of_the_node_and_the_supervisor():
 
 def soak_a_hostile_app_gets_nowhere():
     """The end-to-end test of isolation, on control groups v2 and this kernel."""
-    files = {"/usr/local/bin/renga": RENGA.resolve(), "/opt/renga/tests": ROOT / "tests", "/opt/renga/examples": ROOT / "examples"}
-    with Guest(files) as guest:
+    with Guest(installed_files()) as guest:
         said = guest.run("python3", "/opt/renga/tests/e2e", "isolation", env={"RENGA_BIN": "/usr/local/bin/renga"}, seconds=STORY_SECONDS)
         print(said, flush=True)
 

@@ -11,7 +11,7 @@ use crate::{DecisionKind, Engine, error, operations, words};
 use renga_store::{OrNone, Read, Slot};
 
 /// A dyno that ran for so long and loses its supervisor is replaced at once.
-const EXCUSED_AGE: SignedDuration = SignedDuration::from_secs(60);
+const EXCUSED_AGE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Asks the node for a dyno whose row stands in `Starting`, unless this process has asked already. What can't be made
 /// is recorded as an exit, so that the owner of the row sees it like any other end.
