@@ -1,6 +1,8 @@
 """What a dyno may use, by the operator's own sizes: memory, disk, processes, open files, output; and what all may."""
 
+import concurrent.futures
 import re
+import threading
 import urllib.request
 
 from platform_under_test import RENGA, Platform, wait_for
@@ -14,6 +16,10 @@ disk_mib = 64
 
 [sizes.basic]
 memory_mib = 128
+
+# Two of these are more than the machine has.
+[sizes.most]
+memory_mib = {most_mib}
 
 [memory]
 reserve_mib = 0
@@ -72,6 +78,7 @@ def test_operators_sizes_bound_a_dyno():
         platform.heroku("ps:scale", "disk=1:tiny", "probe=1:tiny", "memory=1:tiny", "-a", APP).ends().says("disk at 1:tiny")
         refusals(platform)
         bounds(platform)
+        stops_first(platform)
 
 
 def soak_full_disks_and_floods_are_told():
@@ -85,7 +92,7 @@ def soak_full_disks_and_floods_are_told():
 
 
 def deploy(platform):
-    configure(platform, CONFIG)
+    configure(platform, CONFIG.format(most_mib=machine_mib() * 6 // 10))
     repository = platform.repository("misbehave", APP)
     for name, text in (("Procfile", PROCFILE), ("probe.py", PROBE), ("disk.py", FILL), ("flood.py", FLOOD)):
         (repository / name).write_text(text)
@@ -117,6 +124,39 @@ def bounds(platform):
         ("app[disk.1]", r"write: No space left on device$"),
     ):
         wait_for(line, 40, lambda: said(platform, dyno, line), 0.5)
+
+
+def stops_first(platform):
+    """A dyno that has no room for its successor beside it makes room, and requests wait."""
+    platform.heroku("ps:scale", "web=1:most", "disk=0", "probe=0", "memory=0", "-a", APP).ends()
+    wait_for("the large dyno", 40, lambda: dynos(platform) == {"web.1": ("most", "up")}, 0.2)
+    over = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        statuses = pool.submit(ask_until, platform, over)
+        platform.heroku("config:set", "A=1", "-a", APP).ends()
+        first = r"No memory is free for a second dyno beside this one: it stops before its successor starts"
+        try:
+            wait_for("the order", 40, lambda: said(platform, "heroku[web.1]", rf"{first}\n(?s:.*)Starting process"), 0.2)
+            wait_for("the successor", 40, lambda: dynos(platform) == {"web.1": ("most", "up")}, 0.2)
+        finally:
+            over.set()
+        assert set(statuses.result()) == {200}, statuses.result()
+
+
+def ask_until(platform, over):
+    statuses = [platform.get(APP)[0]]
+    while not over.is_set():
+        statuses.append(platform.get(APP)[0])
+    return [*statuses, platform.get(APP)[0]]
+
+
+def dynos(platform):
+    return {dyno["name"]: (dyno["size"], dyno["state"]) for dyno in platform.api("GET", f"/apps/{APP}/dynos")[1]}
+
+
+def machine_mib():
+    with open("/proc/meminfo") as file:
+        return int(re.search(r"^MemTotal:\s+(\d+) kB$", file.read(), re.M)[1]) // 1024
 
 
 def flooded(platform):

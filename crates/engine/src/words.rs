@@ -43,6 +43,8 @@ pub(crate) fn starting(command: &str) -> String {
 pub(crate) const IDLING: &str = "Idling";
 pub(crate) const UNIDLING: &str = "Unidling";
 pub(crate) const CYCLING: &str = "Cycling";
+pub(crate) const NO_ROOM: &str =
+    "No memory is free for a second dyno beside this one: it stops before its successor starts";
 pub(crate) const STOPPING: &str = "Stopping all processes with SIGTERM";
 pub(crate) const KILLING: &str = "Stopping process with SIGKILL";
 

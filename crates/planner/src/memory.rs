@@ -21,11 +21,23 @@ pub struct MemoryShort {
     pub budget_bytes: u64,
 }
 
+/// Below so much free memory nothing is started beside what runs; the node itself starts nothing below half of it.
+const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
 impl MemoryPolicy {
     /// What the quotas of all dynos together may be.
     pub fn budget_bytes(&self, machine_bytes: u64) -> u64 {
         let rest = u128::from(machine_bytes.saturating_sub(self.reserve_bytes));
         u64::try_from(rest * u128::from(self.overcommit_percent) / 100).unwrap_or(u64::MAX)
+    }
+
+    /// Quota that dynos may be promised beside those that live, which have `live_bytes`; `free_bytes` is what the machine
+    /// really has left.
+    pub fn room_bytes(&self, machine_bytes: u64, free_bytes: u64, live_bytes: u64) -> u64 {
+        if free_bytes < FREE_BYTES_MIN {
+            return 0;
+        }
+        self.budget_bytes(machine_bytes).saturating_sub(live_bytes)
     }
 
     /// `before` and `after` are the quotas of all dynos wanted without and with the change. A change that asks for no
@@ -62,6 +74,23 @@ mod tests {
             (2000, 2001, short(1, 0)),
         ] {
             assert_eq!(policy.admit(1000, before, after), expected, "{before} {after}");
+        }
+    }
+
+    #[test]
+    fn room_is_what_is_promised_and_really_there() {
+        let policy = MemoryPolicy { reserve_bytes: 100, overcommit_percent: 150 };
+        for (free_bytes, live_bytes, expected) in [
+            (u64::MAX, 350, 1000),
+            (u64::MAX, 2000, 0),
+            (FREE_BYTES_MIN, 0, 1350),
+            (FREE_BYTES_MIN - 1, 0, 0),
+        ] {
+            assert_eq!(
+                policy.room_bytes(1000, free_bytes, live_bytes),
+                expected,
+                "{free_bytes} {live_bytes}"
+            );
         }
     }
 

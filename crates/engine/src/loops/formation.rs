@@ -1,5 +1,7 @@
 //! Per app: the dynos that the current release and the formation ask for, against those that live.
 
+mod headroom;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,7 +9,7 @@ use renga_model::{
     App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoSize, DynoState, Formation, Refusal, Release, Slug,
     Worker, limits,
 };
-use renga_planner::{Action, CYCLES, Crashes, Live, SLEEPS, Slot, Want};
+use renga_planner::{Action, CYCLES, Crashes, Live, NO_ROOM, SLEEPS, Slot, Want};
 use renga_store::{OrNone, Read};
 
 use super::dynos;
@@ -56,6 +58,7 @@ impl Loop for Formations {
             return Ok(Next::Rest);
         };
         let actions = facts.plan(engine.now(), engine.settings.cycle_after);
+        let actions = headroom::within(engine, &facts, actions).await?;
         let wait = earliest_wait(&actions, engine.now());
         note(engine, app, &actions);
         let changed = carry_out(engine, &facts, actions).await?;
@@ -99,9 +102,12 @@ pub(crate) fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refus
 
 impl Facts {
     pub(crate) fn plan(&self, now: Timestamp, cycle_after: Option<Duration>) -> Vec<Action> {
+        renga_planner::plan(self.want().as_ref(), &self.live(cycle_after), now)
+    }
+
+    fn live(&self, cycle_after: Option<Duration>) -> Vec<Live> {
         let live = self.dynos.iter().filter(|dyno| dyno.state != DynoState::Exited);
-        let live = live.map(|dyno| live_dyno(dyno, cycle_after));
-        renga_planner::plan(self.want().as_ref(), &live.collect::<Vec<_>>(), now)
+        live.map(|dyno| live_dyno(dyno, cycle_after)).collect()
     }
 
     pub(crate) fn want(&self) -> Option<Want> {
@@ -231,6 +237,7 @@ fn tell_why(engine: &Engine, app: AppId, name: &DynoName, why: &str, now: Timest
     let word = match why {
         SLEEPS => words::IDLING,
         CYCLES => words::CYCLING,
+        NO_ROOM => words::NO_ROOM,
         _ => return,
     };
     engine.logs.write(app, words::heroku(now, name, word));

@@ -37,6 +37,7 @@ pub use features::{FEATURES, FeatureInfo, feature_enabled};
 pub use formation::{FormationChange, Quantity, WithCommand};
 pub use one_offs::{Attachable, OneOffNew};
 pub use releases::ReleaseView;
+pub(crate) use room::quotas_held;
 pub(crate) use usage::CpuTimes;
 pub use usage::DynoUse;
 pub(crate) use why::ended;

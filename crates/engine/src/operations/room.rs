@@ -1,6 +1,6 @@
 //! Whether there is room for what a change asks for: in the machine's memory, and in the tier of the app's owner.
 
-use renga_model::{App, AppId, DynoKind, DynoState, Formation, Refusal};
+use renga_model::{App, AppId, Dyno, DynoKind, DynoState, Formation, Refusal, Worker};
 use renga_planner::MemoryShort;
 use renga_ports::RuntimeError;
 use renga_store::Read;
@@ -51,11 +51,18 @@ fn quotas_wanted(read: &Read<'_>, settings: &Settings) -> Result<u64, Refusal> {
     for app in read.app_list()? {
         bytes = bytes.saturating_add(quotas(settings, wanted(read, app.id)?.iter()));
     }
-    let lives =
-        |dyno: &&renga_model::Dyno| dyno.worker.kind() == DynoKind::OneOff && dyno.state != DynoState::Exited;
+    let lives = |dyno: &&Dyno| dyno.worker.kind() == DynoKind::OneOff && dyno.state != DynoState::Exited;
     let one_offs = read.dyno_list()?;
     let one_offs = one_offs.iter().filter(lives).map(|dyno| settings.size(&dyno.size).memory_bytes());
     Ok(one_offs.fold(bytes, u64::saturating_add))
+}
+
+/// Quotas of all dynos that live now. (Builds have the operator's reserve.)
+pub(crate) fn quotas_held(read: &Read<'_>, settings: &Settings) -> Result<u64, Refusal> {
+    let holds = |dyno: &&Dyno| dyno.worker != Worker::Build && dyno.state != DynoState::Exited;
+    let dynos = read.dyno_list()?;
+    let quotas = dynos.iter().filter(holds).map(|dyno| settings.size(&dyno.size).memory_bytes());
+    Ok(quotas.fold(0, u64::saturating_add))
 }
 
 pub(super) fn quotas<'a>(settings: &Settings, formation: impl Iterator<Item = &'a Formation>) -> u64 {

@@ -7,6 +7,7 @@ mod delays;
 mod faults;
 mod formation;
 mod garbage;
+mod headroom;
 mod plane;
 mod simulation;
 mod sleep;

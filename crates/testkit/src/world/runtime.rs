@@ -40,6 +40,7 @@ impl WorldRuntime {
         if !state.dynos.contains_key(&spec.id) {
             let phase = first_phase(&state, &spec, now);
             state.dynos.insert(spec.id, SimDyno { spec, phase, started_at: now });
+            state.most_at_once = state.most_at_once.max(state.running());
         }
         drop(state);
         self.world.tell_change();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use renga_model::{AppId, DiskUsage, DynoId, Exit, LayerDigest, LogLine, MemoryUsage, RouteTable};
+use renga_model::{AppId, DiskUsage, DynoId, DynoKind, Exit, LayerDigest, LogLine, MemoryUsage, RouteTable};
 use renga_ports::{BuildResult, BuiltLayer, Clock, DynoPhase, DynoSpec};
 use tokio::sync::Notify;
 
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) dynos: BTreeMap<DynoId, SimDyno>,
+    /// Dynos of formations that ran at one time, the most of it.
+    pub(crate) most_at_once: usize,
     pub(crate) layers: BTreeMap<LayerDigest, Timestamp>,
     pub(crate) repositories: BTreeMap<AppId, BTreeMap<String, String>>,
     pub(crate) lines: Vec<(AppId, LogLine)>,
@@ -57,6 +59,16 @@ pub(crate) struct State {
     pub(crate) node: Node,
     pub(crate) changes_lost: bool,
     pub(crate) complaints: Vec<String>,
+}
+
+impl State {
+    /// Dynos of formations.
+    pub(crate) fn running(&self) -> usize {
+        let runs = |dyno: &&SimDyno| {
+            dyno.spec.kind == DynoKind::Formation && !matches!(dyno.phase, DynoPhase::Exited(_))
+        };
+        self.dynos.values().filter(runs).count()
+    }
 }
 
 #[derive(Debug)]
@@ -268,6 +280,12 @@ impl World {
         alive
             .map(|(id, d)| (*id, d.spec.name.to_string(), d.spec.argv.last().cloned().unwrap_or_default()))
             .collect()
+    }
+    /// The most dynos of formations that ran at one time since this was asked last.
+    pub fn most_at_once(&self) -> usize {
+        let mut state = self.state();
+        let now = state.running();
+        std::mem::replace(&mut state.most_at_once, now)
     }
     /// Dynos that the node still holds anything of.
     pub fn held(&self) -> usize {
