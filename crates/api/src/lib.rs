@@ -37,7 +37,7 @@ mod streams;
 mod unoffered;
 
 pub use git::{GitCaller, GitHttp};
-pub use rendezvous::{Rendezvous, serve_rendezvous};
+pub use rendezvous::{Rendezvous, RendezvousTimes, serve_rendezvous};
 pub use routes::{EndpointRow, endpoint_rows, router};
 pub use state::{ApiState, Parts};
 pub use unoffered::unoffered_links;

@@ -15,7 +15,8 @@
 //!   never does, there is an extension: a second connection sends `SECRET/window\r\n`, is answered `window\r\n`, and
 //!   then writes lines `COLUMNS ROWS\n`.
 //!
-//! A client that goes away hangs up on its process (SIGHUP). An hour without traffic ends the session.
+//! A client comes once. When it goes away it hangs up on its process (SIGHUP); one whose machine is gone without a word
+//! is noticed by the kernel's questions after two minutes. An hour without traffic ends the session.
 
 mod marker;
 mod session;
@@ -28,7 +29,9 @@ use std::{
 };
 
 use renga_engine::Engine;
+use renga_model::limits;
 use renga_ports::AttachInput;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     net::{TcpListener, TcpStream},
@@ -40,12 +43,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Connections at one time; more wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 1_024;
-/// TLS handshake and secret together.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of the first line.
 const HELLO_BYTES_MAX: usize = 512;
 /// After a failed `accept` (no file descriptors): wait instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// When nothing has been heard of a client's machine for so long, the kernel asks it, so often and so many times.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 6;
+/// What was sent and not acknowledged for so long never arrives.
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(120);
 const WINDOW_SUFFIX: &str = "/window";
 
 /// Everything that the listener needs.
@@ -53,8 +60,23 @@ const WINDOW_SUFFIX: &str = "/window";
 pub struct Rendezvous {
     pub engine: Engine,
     pub acceptor: TlsAcceptor,
+    pub times: RendezvousTimes,
     pub tasks: TaskTracker,
     pub cancel: CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct RendezvousTimes {
+    /// TLS handshake and secret together.
+    pub hello: Duration,
+    /// Nothing goes either way.
+    pub idle: Duration,
+}
+
+impl Default for RendezvousTimes {
+    fn default() -> Self {
+        Self { hello: Duration::from_secs(15), idle: limits::ATTACH_IDLE_TIMEOUT }
+    }
 }
 
 /// Sessions under way, by secret: where a window's size goes.
@@ -88,16 +110,28 @@ pub async fn serve_rendezvous(listener: TcpListener, rendezvous: Rendezvous) {
 
 async fn meet(rendezvous: Rendezvous, sessions: Sessions, stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let hello = timeout(HELLO_TIMEOUT, async {
+    notice_lost_machines(&stream)?;
+    let times = rendezvous.times;
+    let hello = timeout(times.hello, async {
         let mut stream = rendezvous.acceptor.accept(stream).await?;
         let line = first_line(&mut stream).await?;
         io::Result::Ok((stream, line))
     });
     let (stream, line) = hello.await??;
     match line.strip_suffix(WINDOW_SUFFIX) {
-        Some(secret) => session::window(stream, secret, &sessions).await,
-        None => session::run(&rendezvous.engine, stream, &line, &sessions).await,
+        Some(secret) => session::window(stream, secret, &sessions, times.idle).await,
+        None => session::run(&rendezvous.engine, stream, &line, &sessions, times.idle).await,
     }
+}
+
+fn notice_lost_machines(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_TIME)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))
 }
 
 /// Byte by byte: what follows the line already belongs to the process.

@@ -6,7 +6,8 @@
 //!
 //! * Awaited: output waits in the pipe or terminal; the dyno stops writing when that is full.
 //! * Served: bytes go both ways; a slow client slows the dyno, and the other way round.
-//! * Abandoned: output is thrown away, and every process gets SIGHUP, at once and every five seconds.
+//! * Abandoned: output is thrown away, and every process gets SIGHUP, at once and a few times more. What minds none of
+//!   them may go on.
 
 use std::{
     os::{
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use renga_model::limits;
 use renga_supervision::{DynoDirectory, InputFrame, OutputFrame, SupervisorSpec, put_data};
 use rustix::{event::PollFlags, process::Signal};
 
@@ -27,7 +29,8 @@ use crate::{
     sockets,
 };
 
-const HANGUP_INTERVAL: Duration = Duration::from_secs(5);
+/// At once, and again after each interval, until the time is over.
+const HANGUPS: u64 = limits::HANGUP_TIMEOUT.as_secs() / limits::HANGUP_INTERVAL.as_secs();
 /// Read at once, from either side.
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Input that the dyno has not taken, and output that the client has not: above this, the other side waits.
@@ -42,6 +45,8 @@ pub(crate) struct Attached {
     client: Option<Client>,
     /// Of the next SIGHUP, while abandoned.
     hangup_at: Option<Instant>,
+    hangups_left: u64,
+    hangup_interval: Duration,
     served_once: bool,
     /// For the dyno's input.
     input: Vec<u8>,
@@ -83,6 +88,8 @@ impl Attached {
             wire: Wire::default(),
             client: None,
             hangup_at: None,
+            hangups_left: 0,
+            hangup_interval: spec.hangup_interval.unwrap_or(limits::HANGUP_INTERVAL),
             served_once: false,
             input: Vec::new(),
             input_ends: false,
@@ -152,7 +159,8 @@ impl Attached {
             && at <= Instant::now()
         {
             container.signal(Signal::HUP);
-            self.hangup_at = Some(Instant::now() + HANGUP_INTERVAL);
+            self.hangups_left = self.hangups_left.saturating_sub(1);
+            self.hangup_at = (self.hangups_left > 0).then(|| Instant::now() + self.hangup_interval);
         }
     }
 
@@ -205,6 +213,7 @@ impl Attached {
     fn client_gone(&mut self) {
         self.client = None;
         self.hangup_at = Some(Instant::now());
+        self.hangups_left = HANGUPS;
     }
 
     fn read_client(&mut self, container: Option<&Container>) {

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use renga_model::{App, Dyno, Release, Secret, Slug, Worker, limits};
+use renga_planner::run_life;
 use renga_ports::{DynoLimits, DynoSpec, Tty};
 
 use crate::Settings;
@@ -30,6 +31,12 @@ eval "$1""#;
 /// Heroku's prompt: the folder, then a dollar sign.
 const PROMPT: &str = r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]";
 
+/// The engine ends a one-off dyno when its time is over. Its supervisor does so a little later, should the engine be away.
+const LIFE_MARGIN: Duration = Duration::from_secs(10);
+/// The window of a terminal whose client told nothing, or nonsense (0 columns, 65,535 lines).
+const WINDOW: Tty = Tty { columns: 80, rows: 24 };
+const WINDOW_CELLS_MAX: u16 = 10_000;
+
 /// What a running process of an app is made of.
 pub(crate) struct Source<'a> {
     pub(crate) app: &'a App,
@@ -44,7 +51,9 @@ pub(crate) fn process_spec(settings: &Settings, source: &Source<'_>, dyno: &Dyno
         Worker::OneOff(one_off) => {
             attach = one_off.attach_hash.is_some();
             tty = (attach && !one_off.force_no_tty).then(|| window(&one_off.env));
-            time_to_live = one_off.time_to_live_s.map(|s| Duration::from_secs(s.into()));
+            let asked = one_off.time_to_live_s.map(|s| Duration::from_secs(s.into()));
+            let life = run_life(dyno.id, asked, settings.cycle_after);
+            time_to_live = life.map(|life| life.saturating_add(LIFE_MARGIN));
             env.extend(one_off.env.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         Worker::ReleasePhase => time_to_live = Some(limits::RELEASE_PHASE_TIMEOUT),
@@ -124,9 +133,13 @@ fn metadata(source: &Source<'_>, dyno: &Dyno) -> Vec<(String, Secret)> {
     known.into_iter().filter_map(|(k, v)| Some((k.to_owned(), Secret::new(v?)))).collect()
 }
 
-fn window(env: &BTreeMap<String, Secret>) -> Tty {
-    let number = |name: &str, default| env.get(name).and_then(|v| v.expose().parse().ok()).unwrap_or(default);
-    Tty { columns: number("COLUMNS", 80), rows: number("LINES", 24) }
+pub(crate) fn window(env: &BTreeMap<String, Secret>) -> Tty {
+    let cells = |name: &str| env.get(name).and_then(|value| value.expose().parse().ok());
+    let sane = |cells: &u16| (1..=WINDOW_CELLS_MAX).contains(cells);
+    Tty {
+        columns: cells("COLUMNS").filter(sane).unwrap_or(WINDOW.columns),
+        rows: cells("LINES").filter(sane).unwrap_or(WINDOW.rows),
+    }
 }
 
 fn size_limits(settings: &Settings, size: &str, time_to_live: Option<Duration>) -> DynoLimits {
@@ -138,5 +151,28 @@ fn size_limits(settings: &Settings, size: &str, time_to_live: Option<Duration>) 
         open_files_max: size.open_files_max,
         disk_bytes: size.disk_mib.map_or(settings.dyno_disk_bytes, |mib| mib * 1024 * 1024),
         time_to_live,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_nonsense_are_ordinary_ones() {
+        for (columns, lines, wanted) in [
+            (Some("132"), Some("40"), (132, 40)),
+            (None, None, (80, 24)),
+            (Some("0"), Some("65535"), (80, 24)),
+            (Some("10000"), Some("10001"), (10_000, 24)),
+            (Some("-1"), Some("1e3"), (80, 24)),
+            (Some("wide"), Some(""), (80, 24)),
+            (Some("99999999999999999999"), Some(" 7"), (80, 24)),
+        ] {
+            let known = [("COLUMNS", columns), ("LINES", lines)];
+            let env = known.into_iter().filter_map(|(key, value)| Some((key.into(), Secret::new(value?))));
+            let tty = window(&env.collect());
+            assert_eq!((tty.columns, tty.rows), wanted, "{columns:?} {lines:?}");
+        }
     }
 }

@@ -114,6 +114,10 @@ pub(crate) fn boot_timeout(hint: Option<BootHint>) -> Vec<String> {
 }
 
 pub(crate) const ATTACH_TIMEOUT: &str = "Error R13 (Attach error) -> Failed to attach to process";
+pub(crate) const DETACHED: &str = "Error R16 (Detached) -> An attached process is not responding to SIGHUP after its \
+                                   external connection was closed.";
+pub(crate) const AWAITING_CLIENT: &str = "Awaiting client";
+pub(crate) const CLIENT_GONE: &str = "Client connection closed. Sending SIGHUP to all processes";
 
 /// Keys, their order and the figures' forms are Heroku's; programs read them.
 pub(crate) fn usage(dyno: &Dyno, news: &UsageNews) -> Vec<String> {

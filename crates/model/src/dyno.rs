@@ -68,9 +68,22 @@ pub enum DynoKind {
 pub struct OneOff {
     /// SHA-256 (hex) of the rendezvous secret, if attached.
     pub attach_hash: Option<String>,
+    /// Says something of attached ones only.
+    pub client: AttachClient,
     pub force_no_tty: bool,
     pub env: BTreeMap<String, Secret>,
     pub time_to_live_s: Option<u32>,
+}
+
+/// Where the client of an attached one-off dyno is. It comes once: what it left is for nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachClient {
+    Awaited,
+    Connected,
+    /// Since when. The supervisor sends SIGHUP meanwhile.
+    Gone(Timestamp),
+    /// Gone, and the processes have not minded (R16).
+    Outlived,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

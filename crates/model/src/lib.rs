@@ -28,7 +28,9 @@ pub use account::{Account, Token, TokenScope};
 pub use app::{App, Buildpack, Formation};
 pub use build::{Build, BuildSource, BuildStatus};
 pub use config::{ConfigKey, ConfigVars};
-pub use dyno::{Dyno, DynoEvent, DynoKind, DynoState, Exit, ExitReason, IllegalMove, OneOff, Worker};
+pub use dyno::{
+    AttachClient, Dyno, DynoEvent, DynoKind, DynoState, Exit, ExitReason, IllegalMove, OneOff, Worker,
+};
 pub use id::{
     AccountId, AppId, BuildId, DomainId, DynoId, FormationId, Id, LogSessionId, ReleaseId, SlugId, SourceId,
     TokenId,

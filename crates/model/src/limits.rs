@@ -40,6 +40,10 @@ pub const RELEASE_PHASE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 pub const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
 /// An attached session without traffic in either direction (Heroku: 1 hour).
 pub const ATTACH_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// When the client of an attached dyno has gone, all its processes get SIGHUP so often (Heroku: 5 s) ...
+pub const HANGUP_INTERVAL: Duration = Duration::from_secs(5);
+/// ... for so long; what is alive then may go on (Heroku: about 15 s, R16).
+pub const HANGUP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Slug size: hard limit and warning (Heroku: 500 MB, 300 MB).
 pub const SLUG_BYTES_MAX: u64 = 500 * 1024 * 1024;

@@ -180,6 +180,7 @@ impl Inner {
             log_bytes_per_s: (!keeps_all).then_some(LOG_BYTES_PER_S),
             time_to_live: spec.limits.time_to_live,
             reader_uid: self.config.server_uid,
+            hangup_interval: None,
         }
     }
 

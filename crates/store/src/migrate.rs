@@ -13,6 +13,7 @@ use crate::StoreError;
 pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_ledger", include_str!("../migrations/0001_ledger.sql")),
     ("0002_sleep", include_str!("../migrations/0002_sleep.sql")),
+    ("0003_attach_client", include_str!("../migrations/0003_attach_client.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.

@@ -49,6 +49,9 @@ pub struct SupervisorSpec {
     pub time_to_live: Option<Duration>,
     /// Who may connect to `attach.sock` and read `log/`: the server's uid.
     pub reader_uid: u32,
+    /// Between two SIGHUPs after the client of an attached dyno has gone; none: Heroku's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hangup_interval: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -161,6 +164,7 @@ mod tests {
         assert_eq!(spec.tty.map(|tty| (tty.columns, tty.rows)), Some((80, 24)));
         assert_eq!(spec.time_to_live, Some(Duration::from_secs(60)));
         assert!(spec.binds[0].read_only);
+        assert_eq!(spec.hangup_interval, None);
         assert!(!format!("{spec:?}").contains("s3cret"));
     }
 

@@ -45,6 +45,7 @@ pub(super) async fn run(
     mut stream: TlsStream<TcpStream>,
     secret: &str,
     sessions: &Sessions,
+    idle: Duration,
 ) -> io::Result<()> {
     let found = engine.one_off_by_secret(secret).await.map_err(io::Error::other)?;
     let Some(attachable) = found.filter(|found| engine.attached.come(found.dyno)) else {
@@ -56,23 +57,45 @@ pub(super) async fn run(
         engine.wake.one_off(attachable.dyno);
         return refuse(stream, &attachable).await;
     };
+    // First: a server that is killed from here on leaves a row that says whose client went with it.
+    if !engine.one_off_client_came(attachable.dyno).await.map_err(io::Error::other)? {
+        return refuse(stream, &attachable).await;
+    }
+    let _listed = Listed::new(sessions, secret, &session.input);
+    match talk(stream, session, &attachable, Traffic::new(idle)).await {
+        Ended::Process => Ok(()),
+        Ended::Client(how) => {
+            engine.one_off_client_gone(attachable.dyno).await.map_err(io::Error::other)?;
+            how
+        }
+    }
+}
+
+enum Ended {
+    /// Or it is out of reach.
+    Process,
+    Client(io::Result<()>),
+}
+
+/// Until either side has gone. By then the session is dropped, which hangs up.
+async fn talk(
+    mut stream: TlsStream<TcpStream>,
+    session: AttachSession,
+    attachable: &Attachable,
+    traffic: Traffic,
+) -> Ended {
+    if let Err(error) = greet(&mut stream, GREETING).await {
+        return Ended::Client(Err(error));
+    }
     let AttachSession { input, output } = session;
-    let _listed = Listed::new(sessions, secret, &input);
-    greet(&mut stream, GREETING).await?;
     let (reader, writer) = tokio::io::split(stream);
-    let traffic = Traffic::new();
     tokio::select! {
-        // The process has ended, or its end is out of reach.
-        sent = send_output(writer, output, &traffic, attachable.terminal) => sent,
-        // The client has gone: dropping `input` hangs up.
-        received = take_input(reader, input, attachable.tty, &traffic) => {
-            engine.one_off_client_gone(&attachable);
-            received
-        }
-        () = traffic.silence() => {
-            engine.one_off_client_gone(&attachable);
-            Ok(())
-        }
+        sent = send_output(writer, output, &traffic, attachable.terminal) => match sent {
+            Ok(()) => Ended::Process,
+            Err(error) => Ended::Client(Err(error)),
+        },
+        received = take_input(reader, input, attachable.tty, &traffic) => Ended::Client(received),
+        () = traffic.silence() => Ended::Client(Ok(())),
     }
 }
 
@@ -112,13 +135,14 @@ async fn attach(engine: &Engine, attachable: &Attachable) -> Option<AttachSessio
 /// When bytes last went either way.
 struct Traffic {
     start: Instant,
+    idle: Duration,
     last_ms: AtomicU64,
     input_ended: Notify,
 }
 
 impl Traffic {
-    fn new() -> Self {
-        Self { start: Instant::now(), last_ms: AtomicU64::new(0), input_ended: Notify::new() }
+    fn new(idle: Duration) -> Self {
+        Self { start: Instant::now(), idle, last_ms: AtomicU64::new(0), input_ended: Notify::new() }
     }
     /// Until the client has said that its input is at the end, or the session is no longer a short one.
     async fn input_end(&self) {
@@ -132,7 +156,7 @@ impl Traffic {
     async fn silence(&self) {
         loop {
             let last = self.start + Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
-            let end = last + limits::ATTACH_IDLE_TIMEOUT;
+            let end = last + self.idle;
             if Instant::now() >= end {
                 return;
             }
@@ -156,29 +180,36 @@ async fn send_output(
         match next {
             Ok(Some(AttachOutput::Data(data))) => {
                 for record in marker.push(&data) {
-                    write_record(&mut writer, &record).await?;
+                    write_record(&mut writer, &record, traffic.idle).await?;
                 }
                 traffic.mark();
             }
             // Not the line that it looked like.
-            Err(_waited) => write_record(&mut writer, &marker.flush()).await?,
+            Err(_waited) => write_record(&mut writer, &marker.flush(), traffic.idle).await?,
             Ok(Some(AttachOutput::Exit(_)) | None) => {
-                write_record(&mut writer, &marker.flush()).await?;
-                if !terminal {
-                    traffic.input_end().await;
+                // Whether the client still takes the end changes nothing any more.
+                if write_record(&mut writer, &marker.flush(), traffic.idle).await.is_ok() {
+                    if !terminal {
+                        traffic.input_end().await;
+                    }
+                    writer.shutdown().await.unwrap_or_default();
                 }
-                return writer.shutdown().await;
+                return Ok(());
             }
         }
     }
 }
 
-async fn write_record(writer: &mut (impl AsyncWrite + Unpin), record: &[u8]) -> io::Result<()> {
+async fn write_record(
+    writer: &mut (impl AsyncWrite + Unpin),
+    record: &[u8],
+    idle: Duration,
+) -> io::Result<()> {
     if record.is_empty() {
         return Ok(());
     }
-    // A client that reads nothing for an hour has gone.
-    timeout(limits::ATTACH_IDLE_TIMEOUT, async {
+    // A client that reads nothing for that long has gone.
+    timeout(idle, async {
         writer.write_all(record).await?;
         writer.flush().await
     })
@@ -255,6 +286,7 @@ pub(super) async fn window(
     mut stream: TlsStream<TcpStream>,
     secret: &str,
     sessions: &Sessions,
+    idle: Duration,
 ) -> io::Result<()> {
     let known = {
         let sessions = sessions.lock().expect("nothing panics while it holds this lock");
@@ -263,7 +295,7 @@ pub(super) async fn window(
     let Some(input) = known else { return stream.shutdown().await };
     greet(&mut stream, WINDOW_GREETING).await?;
     let mut lines = BufReader::new(stream);
-    while let Some((columns, rows)) = window_line(&mut lines).await? {
+    while let Some((columns, rows)) = window_line(&mut lines, idle).await? {
         let Some(input) = input.upgrade() else { return Ok(()) };
         give(&input, AttachInput::Resize { columns, rows }).await;
     }
@@ -272,10 +304,10 @@ pub(super) async fn window(
 
 async fn window_line(
     lines: &mut (impl AsyncBufReadExt + AsyncRead + Unpin),
+    idle: Duration,
 ) -> io::Result<Option<(u16, u16)>> {
     let mut line = String::new();
-    let read = timeout(limits::ATTACH_IDLE_TIMEOUT, lines.take(WINDOW_LINE_BYTES_MAX).read_line(&mut line))
-        .await??;
+    let read = timeout(idle, lines.take(WINDOW_LINE_BYTES_MAX).read_line(&mut line)).await??;
     if read == 0 {
         return Ok(None);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use renga_api::{Rendezvous, serve_rendezvous};
+use renga_api::{Rendezvous, RendezvousTimes, serve_rendezvous};
 use renga_ports::{AttachInput, AttachOutput};
 use renga_testkit::AttachedEnd;
 use serde_json::json;
@@ -25,6 +25,10 @@ pub(crate) struct Meeting {
 
 impl Meeting {
     pub(crate) fn start() -> Self {
+        Self::start_with(RendezvousTimes::default())
+    }
+
+    fn start_with(times: RendezvousTimes) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -50,6 +54,7 @@ impl Meeting {
         let rendezvous = Rendezvous {
             engine: platform.engine.clone(),
             acceptor: TlsAcceptor::from(Arc::new(server)),
+            times,
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
         };
@@ -69,11 +74,44 @@ impl Meeting {
         (end, url.rsplit('/').next().unwrap().to_owned())
     }
 
+    /// The only one there is.
+    fn dyno(&self) -> renga_model::DynoId {
+        let dynos = self.platform.get("/apps/demo-app/dynos").good();
+        dynos[0]["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Once, and soon.
+    fn hears_of_the_hangup(&self) {
+        let app = self.platform.get("/apps/demo-app").good()["id"].as_str().unwrap().parse().unwrap();
+        let told = || {
+            let lines = self.platform.logs.lines(app);
+            lines
+                .iter()
+                .filter(|line| line.ends_with("Client connection closed. Sending SIGHUP to all processes"))
+                .count()
+        };
+        self.platform.run(async {
+            let wait = async {
+                while told() == 0 {
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(10), wait)
+                .await
+                .expect("the log tells of it");
+        });
+        assert_eq!(told(), 1);
+    }
+
     async fn connect(&self, line: &str) -> TlsStream<TcpStream> {
+        self.connect_saying(&format!("{line}\r\n")).await
+    }
+
+    async fn connect_saying(&self, text: &str) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
         let mut stream = self.connector.connect(name, stream).await.unwrap();
-        stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
         stream
     }
 }
@@ -146,9 +184,69 @@ fn with_a_terminal_0x04_is_a_key_and_the_window_can_change() {
         drop(client);
         assert_eq!(process.input.recv().await, None, "a client that goes away hangs up, window or not");
     });
-    let app = meeting.platform.get("/apps/demo-app").good()["id"].as_str().unwrap().parse().unwrap();
-    let log = meeting.platform.logs.lines(app).join("\n");
-    assert!(log.contains("Client connection closed. Sending SIGHUP to all processes"), "{log}");
+    meeting.hears_of_the_hangup();
+}
+
+#[test]
+fn a_session_in_which_nothing_is_said_is_closed() {
+    let idle = std::time::Duration::from_millis(80);
+    let meeting = Meeting::start_with(RendezvousTimes { idle, ..RendezvousTimes::default() });
+    let (mut process, secret) = meeting.one_off(true);
+    meeting.platform.run(async {
+        let mut client = meeting.connect(&secret).await;
+        record(&mut client).await;
+        // Either direction keeps it open.
+        for _ in 0..6 {
+            tokio::time::sleep(idle / 2).await;
+            process.output.send(AttachOutput::Data("tick\n".into())).await.unwrap();
+            assert_eq!(record(&mut client).await, b"tick\n");
+            client.write_all(b"tock\n").await.unwrap();
+            assert_eq!(process.input.recv().await, Some(AttachInput::Data("tock\n".into())));
+        }
+        assert_eq!(client.read(&mut [0; 8]).await.unwrap_or(0), 0, "closed");
+        assert_eq!(process.input.recv().await, None, "and hung up on");
+    });
+    meeting.hears_of_the_hangup();
+}
+
+#[test]
+fn a_client_that_says_nothing_is_not_waited_for() {
+    let hello = std::time::Duration::from_millis(50);
+    let meeting = Meeting::start_with(RendezvousTimes { hello, ..RendezvousTimes::default() });
+    let (_process, secret) = meeting.one_off(true);
+    meeting.platform.run(async {
+        // One never begins with TLS, one stops within the secret, one sends nonsense, one resets.
+        let mut silent = TcpStream::connect(("127.0.0.1", meeting.port)).await.unwrap();
+        assert_eq!(silent.read(&mut [0; 8]).await.unwrap_or(0), 0);
+        let mut half = meeting.connect_saying(&secret[..20]).await;
+        assert_eq!(half.read(&mut [0; 8]).await.unwrap_or(0), 0);
+        let mut nonsense = TcpStream::connect(("127.0.0.1", meeting.port)).await.unwrap();
+        nonsense.write_all(&[0xff; 200]).await.unwrap();
+        let mut rest = Vec::new();
+        nonsense.read_to_end(&mut rest).await.unwrap_or_default();
+        assert!(rest.len() < 20, "an alert at most");
+        // None of them has used the secret up.
+        let mut client = meeting.connect(&secret).await;
+        assert_eq!(record(&mut client).await, b"rendezvous\r\n");
+    });
+}
+
+#[test]
+fn a_secret_opens_once_even_after_a_cut() {
+    let meeting = Meeting::start();
+    let (mut process, secret) = meeting.one_off(true);
+    let dyno = meeting.dyno();
+    meeting.platform.run(async {
+        let mut client = meeting.connect(&secret).await;
+        record(&mut client).await;
+        socket2::SockRef::from(client.get_ref().0).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(client);
+        assert_eq!(process.input.recv().await, None);
+        let _next = meeting.platform.runtime.offer(dyno);
+        let mut again = meeting.connect(&secret).await;
+        assert_eq!(again.read(&mut [0; 8]).await.unwrap_or(0), 0, "turned away");
+    });
+    meeting.hears_of_the_hangup();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{
     io::Read,
     os::unix::{fs::MetadataExt, net::UnixStream},
+    time::Duration,
 };
 
 use renga_supervision::{Control, ControlAnswer, InputFrame};
@@ -141,6 +142,26 @@ fn real_a_client_that_goes_hangs_up_on_all_processes() {
     client.expect("up\n");
     drop(client);
     assert_eq!(dyno.wait_exit().code, 129, "128 + SIGHUP");
+}
+
+#[test]
+fn real_who_minds_no_hangup_is_asked_three_times_and_goes_on() {
+    let script =
+        "hups=0; trap 'hups=$((hups+1)); echo $hups >hups' HUP; echo up; while :; do sleep 0.01; done";
+    let mut dyno = Dyno::bash(script).attached(None);
+    dyno.spec.hangup_interval = Some(Duration::from_millis(250));
+    let dyno = dyno.start();
+    let mut client = dyno.client();
+    client.expect("up\n");
+    drop(client);
+    let hups = || std::fs::read_to_string(dyno.app_file("hups")).unwrap_or_default();
+    eventually("the third hangup", || (hups() == "3\n").then_some(()));
+    // A fourth would have come by then.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(hups(), "3\n");
+    assert_eq!(dyno.files().read_exit().unwrap(), None, "it runs");
+    dyno.stop(0);
+    assert_eq!(dyno.wait_exit().code, 137);
 }
 
 #[test]

@@ -80,6 +80,7 @@ impl Dyno {
             log_bytes_per_s: None,
             time_to_live: None,
             reader_uid: 12_345,
+            hangup_interval: None,
         };
         Self { temp, spec, state: None, _netns: netns }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use renga_model::{App, Dyno, DynoEvent, DynoId, DynoState, Refusal, Release, Slug, Worker, limits};
+use renga_model::{
+    App, AttachClient, Dyno, DynoEvent, DynoId, DynoState, Refusal, Release, Slug, Worker, limits,
+};
+use renga_planner::{RunSeen, RunStep, run_step};
 
 use super::dynos;
 use crate::{
@@ -28,7 +31,9 @@ impl OneOffs {
 struct Facts {
     app: App,
     dyno: Dyno,
-    attached: bool,
+    /// None: it runs detached.
+    client: Option<AttachClient>,
+    time_to_live: Option<Duration>,
     release: Option<Release>,
     slug: Option<Slug>,
 }
@@ -61,7 +66,8 @@ async fn gather(engine: &Engine, dyno: DynoId) -> Result<Option<Facts>, Refusal>
     let read = engine.store.read(move |read| -> Result<_, Refusal> {
         let Some(dyno) = read.dyno_fetch(dyno).or_none()? else { return Ok(None) };
         let Worker::OneOff(one_off) = &dyno.worker else { return Ok(None) };
-        let attached = one_off.attach_hash.is_some();
+        let client = one_off.attach_hash.is_some().then_some(one_off.client);
+        let time_to_live = one_off.time_to_live_s.map(|seconds| Duration::from_secs(seconds.into()));
         let Some(app) = read.app_fetch(dyno.app).or_none()? else { return Ok(None) };
         let release = match dyno.release {
             Some(release) => read.release_fetch(release).or_none()?,
@@ -71,14 +77,18 @@ async fn gather(engine: &Engine, dyno: DynoId) -> Result<Option<Facts>, Refusal>
             Some(slug) => read.slug_fetch(slug).or_none()?,
             None => None,
         };
-        Ok(Some(Facts { app, dyno, attached, release, slug }))
+        Ok(Some(Facts { app, dyno, client, time_to_live, release, slug }))
     });
     read.await
 }
 
 async fn begin(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
     let (dyno, now) = (facts.dyno, engine.now());
-    engine.logs.write(dyno.app, words::heroku(now, &dyno.name, words::starting(&dyno.command)));
+    let say = |text: &str| engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
+    if facts.client.is_some() {
+        say(words::AWAITING_CLIENT);
+    }
+    say(&words::starting(&dyno.command));
     engine
         .store
         .write(move |tx| tx.dyno_move(dyno.id, dyno.generation, DynoEvent::Start, now).map_err(Refusal::from))
@@ -87,23 +97,60 @@ async fn begin(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
 }
 
 async fn keep(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
-    let (dyno, now) = (&facts.dyno, engine.now());
+    let dyno = &facts.dyno;
     let Some(release) = &facts.release else {
         return Err(Refusal::internal(format!("one-off dyno {} has no release", dyno.id)));
     };
     let source = Source { app: &facts.app, release, slug: facts.slug.as_ref() };
     dynos::ask_to_start(engine, dyno, process_spec(&engine.settings, &source, dyno)).await?;
-    if !facts.attached || engine.attached.has(dyno.id) {
-        return Ok(Next::Rest);
+    take_step(engine, facts).await
+}
+
+/// What the time that has passed asks for.
+async fn take_step(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
+    let (dyno, now) = (&facts.dyno, engine.now());
+    let seen = RunSeen {
+        dyno: dyno.id,
+        created_at: dyno.created_at,
+        begun_at: engine.asked.begun_at(dyno.id),
+        client: facts.client,
+        connected: engine.attached.has(dyno.id),
+        time_to_live: facts.time_to_live,
+    };
+    let say = |text| engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
+    match run_step(&seen, engine.settings.cycle_after, now) {
+        RunStep::Wait(until) => {
+            let left = until.map(|until| Duration::try_from(until.duration_since(now)).unwrap_or_default());
+            return Ok(left.map_or(Next::Rest, Next::Again));
+        }
+        RunStep::NobodyCame => {
+            say(words::ATTACH_TIMEOUT);
+            ask(engine, dyno).await?;
+        }
+        RunStep::ClientGone => engine.one_off_client_gone(dyno.id).await?,
+        RunStep::Outlives => {
+            if let Some(gone) = facts.client
+                && move_client(engine, dyno.id, gone, AttachClient::Outlived).await?
+            {
+                say(words::DETACHED);
+            }
+        }
+        RunStep::TimeOver => ask(engine, dyno).await?,
+        RunStep::Cycled => {
+            say(words::CYCLING);
+            ask(engine, dyno).await?;
+        }
     }
-    let waited = Duration::try_from(now.duration_since(dyno.created_at)).unwrap_or_default();
-    let left = limits::ATTACH_TIMEOUT.saturating_sub(waited);
-    if !left.is_zero() {
-        return Ok(Next::Again(left));
-    }
-    engine.logs.write(dyno.app, words::heroku(now, &dyno.name, words::ATTACH_TIMEOUT));
-    ask(engine, dyno).await?;
     Ok(Next::Again(Duration::ZERO))
+}
+
+async fn move_client(
+    engine: &Engine,
+    dyno: DynoId,
+    from: AttachClient,
+    to: AttachClient,
+) -> Result<bool, Refusal> {
+    engine.store.write(move |tx| tx.dyno_move_client(dyno, from, to).map_err(Refusal::from)).await
 }
 
 /// Wishes it gone.

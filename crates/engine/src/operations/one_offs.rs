@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use rand::{Rng, RngCore};
 use renga_model::{
-    Account, App, AppId, ConfigKey, Dyno, DynoId, DynoKind, DynoName, DynoState, OneOff, ProcessType,
-    Refusal, Secret, Sizes, Slug, Worker, limits,
+    Account, App, AppId, AttachClient, ConfigKey, Dyno, DynoId, DynoKind, DynoName, DynoState, OneOff,
+    ProcessType, Refusal, Secret, Sizes, Slug, Worker, limits,
 };
-use renga_store::{Read, ValueHash};
+use renga_store::{OrNone, Read, ValueHash};
 
 use super::{
     formation::{current_slug, size_named},
@@ -19,7 +19,7 @@ use crate::{Engine, words};
 const SECRET_BYTES: usize = 32;
 /// Numbers of one-off dynos (Heroku: four digits).
 const NUMBERS: std::ops::RangeInclusive<u32> = 1_000..=9_999;
-/// The longest life of a one-off dyno, and that of one whose creator did not say (Heroku: 24 hours).
+/// The longest life that can be asked for (Heroku: 24 hours).
 const LIFE_MAX_S: u32 = 24 * 60 * 60;
 
 #[derive(Debug, Clone, Default)]
@@ -37,7 +37,6 @@ pub struct OneOffNew {
 #[derive(Debug, Clone)]
 pub struct Attachable {
     pub dyno: DynoId,
-    pub app: AppId,
     pub name: DynoName,
     pub state: DynoState,
     pub tty: bool,
@@ -68,9 +67,10 @@ impl Engine {
             let process_type = new.process_type.clone().unwrap_or_else(ProcessType::run);
             let one_off = OneOff {
                 attach_hash: hash,
+                client: AttachClient::Awaited,
                 force_no_tty: new.force_no_tty,
                 env: new.env.clone(),
-                time_to_live_s: Some(new.time_to_live_s.unwrap_or(LIFE_MAX_S)),
+                time_to_live_s: new.time_to_live_s,
             };
             let dyno = Dyno {
                 id: DynoId::random(),
@@ -99,33 +99,52 @@ impl Engine {
         Ok((dyno, secret))
     }
 
-    /// The live one-off dyno that a rendezvous secret opens.
+    /// The one-off dyno that a rendezvous secret opens, if nobody has come to it yet.
     pub async fn one_off_by_secret(&self, secret: &str) -> Result<Option<Attachable>, Refusal> {
         let hash = hash_text(secret);
         let dynos = self.store.read(|read| read.dyno_list().map_err(Refusal::from)).await?;
         let opened = dynos.into_iter().find_map(|dyno| match &dyno.worker {
-            Worker::OneOff(one_off) if one_off.attach_hash.as_ref() == Some(&hash) => Some(Attachable {
-                dyno: dyno.id,
-                app: dyno.app,
-                tty: !one_off.force_no_tty,
-                terminal: one_off.env.contains_key("COLUMNS"),
-                name: dyno.name,
-                state: dyno.state,
-            }),
+            Worker::OneOff(one_off)
+                if one_off.attach_hash.as_ref() == Some(&hash) && one_off.client == AttachClient::Awaited =>
+            {
+                Some(Attachable {
+                    dyno: dyno.id,
+                    tty: !one_off.force_no_tty,
+                    terminal: one_off.env.contains_key("COLUMNS"),
+                    name: dyno.name,
+                    state: dyno.state,
+                })
+            }
             _ => None,
         });
         Ok(opened)
     }
 
-    /// A line in the app's log: the client has gone, and what it ran hears of it.
-    pub fn one_off_client_gone(&self, attached: &Attachable) {
-        let text = "Client connection closed. Sending SIGHUP to all processes";
-        self.logs.write(attached.app, words::heroku(self.now(), &attached.name, text));
+    /// Whether the client is the one that was awaited.
+    pub async fn one_off_client_came(&self, dyno: DynoId) -> Result<bool, Refusal> {
+        let (from, to) = (AttachClient::Awaited, AttachClient::Connected);
+        self.store.write(move |tx| tx.dyno_move_client(dyno, from, to).map_err(Refusal::from)).await
+    }
+
+    /// The client has gone, and what it ran hears of it from the supervisor. Told once, whoever notices.
+    pub async fn one_off_client_gone(&self, dyno: DynoId) -> Result<(), Refusal> {
+        let now = self.now();
+        let gone = self.store.write(move |tx| -> Result<Option<Dyno>, Refusal> {
+            match tx.dyno_move_client(dyno, AttachClient::Connected, AttachClient::Gone(now))? {
+                true => tx.dyno_fetch(dyno).or_none().map_err(Refusal::from),
+                false => Ok(None),
+            }
+        });
+        if let Some(row) = gone.await?.filter(|row| row.state != DynoState::Exited) {
+            self.logs.write(row.app, words::heroku(now, &row.name, words::CLIENT_GONE));
+        }
+        self.attached.gone(dyno);
+        self.wake.one_off(dyno);
+        Ok(())
     }
 
     /// Where a dyno stands now; none when its row is gone.
     pub async fn dyno_state(&self, dyno: DynoId) -> Result<Option<DynoState>, Refusal> {
-        use renga_store::OrNone;
         let row = self.store.read(move |read| read.dyno_fetch(dyno).or_none().map_err(Refusal::from)).await?;
         Ok(row.map(|dyno| dyno.state))
     }

@@ -8,6 +8,7 @@ mod faults;
 mod formation;
 mod garbage;
 mod headroom;
+mod one_offs;
 mod plane;
 mod simulation;
 mod sleep;

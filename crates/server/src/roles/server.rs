@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use renga_api::{ApiState, Rendezvous, serve_rendezvous};
+use renga_api::{ApiState, Rendezvous, RendezvousTimes, serve_rendezvous};
 use renga_engine::{Engine, Gate, Hands, Settings};
 use renga_git::GitStore;
 use renga_logs::LogStore;
@@ -257,6 +257,7 @@ impl Faces<'_> {
         let rendezvous = Rendezvous {
             engine: engine.clone(),
             acceptor: tls.clone().into(),
+            times: RendezvousTimes::default(),
             tasks: self.tasks.clone(),
             cancel: self.stop.clone(),
         };

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use jiff::Timestamp;
-use renga_model::{AppId, Dyno, DynoEvent, DynoId, DynoName, DynoState, Exit, OneOff, Secret, Worker};
+use renga_model::{
+    AppId, AttachClient, Dyno, DynoEvent, DynoId, DynoName, DynoState, Exit, OneOff, Secret, Worker,
+};
 use rusqlite::params;
 
 use crate::{
@@ -43,9 +45,9 @@ impl Tx<'_> {
             "insert a dyno",
             "INSERT INTO dyno (id, app, process_type, number, kind, attach_hash, force_no_tty, sealed_env,
                 time_to_live_s, release, release_version, size, command, state, generation, epoch, address,
-                exit_code, exit_reason, exit_at, created_at, updated_at)
+                exit_code, exit_reason, exit_at, created_at, updated_at, client, client_gone_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-                ?21, ?22)",
+                ?21, ?22, ?23, ?24)",
             params![
                 bytes(dyno.id),
                 bytes(dyno.app),
@@ -68,7 +70,9 @@ impl Tx<'_> {
                 exit.map(|exit| to_json(&exit.reason)),
                 exit.map(|exit| micros(exit.at)),
                 micros(dyno.created_at),
-                micros(dyno.updated_at)
+                micros(dyno.updated_at),
+                one_off.and_then(|o| client_word(o.client)),
+                one_off.and_then(|o| gone_at(o.client)),
             ],
         )
         .map(drop)
@@ -121,6 +125,20 @@ impl Tx<'_> {
         self.change_one("set a dyno's address", "dyno", sql, params![bytes(id), address.to_string()])
     }
 
+    /// Where the client of an attached one-off dyno is. Whether it was at `from`; if not, nothing changes. No
+    /// transition: the generation stays.
+    pub fn dyno_move_client(
+        &self,
+        id: DynoId,
+        from: AttachClient,
+        to: AttachClient,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE dyno SET client = ?2, client_gone_at = ?3
+                   WHERE id = ?1 AND attach_hash IS NOT NULL AND client IS ?4 AND client_gone_at IS ?5";
+        let values = params![bytes(id), client_word(to), gone_at(to), client_word(from), gone_at(from)];
+        Ok(self.change("move the client of a dyno", sql, values)? > 0)
+    }
+
     /// Whether there was one.
     pub fn dyno_delete(&self, id: DynoId) -> Result<bool, StoreError> {
         Ok(self.change("delete a dyno", "DELETE FROM dyno WHERE id = ?1", [bytes(id)])? > 0)
@@ -160,11 +178,39 @@ fn worker(c: &Cells<'_>, id: DynoId) -> Result<Worker, StoreError> {
         "build" => Ok(Worker::Build),
         "one_off" => Ok(Worker::OneOff(OneOff {
             attach_hash: c.get("attach_hash")?,
+            client: client(c)?,
             force_no_tty: c.get("force_no_tty")?,
             env: c.sealed("sealed_env", SEALED_ENV, &bytes(id))?,
             time_to_live_s: c.get("time_to_live_s")?,
         })),
         _ => Err(corrupt("kind", "unknown word")),
+    }
+}
+
+fn client(c: &Cells<'_>) -> Result<AttachClient, StoreError> {
+    let word: Option<String> = c.get("client")?;
+    match (word.as_deref(), c.time_opt("client_gone_at")?) {
+        (None, None) => Ok(AttachClient::Awaited),
+        (Some("connected"), None) => Ok(AttachClient::Connected),
+        (Some("gone"), Some(at)) => Ok(AttachClient::Gone(at)),
+        (Some("outlived"), None) => Ok(AttachClient::Outlived),
+        _ => Err(corrupt("client", "unknown word, or one that does not go with the time")),
+    }
+}
+
+fn client_word(client: AttachClient) -> Option<&'static str> {
+    match client {
+        AttachClient::Awaited => None,
+        AttachClient::Connected => Some("connected"),
+        AttachClient::Gone(_) => Some("gone"),
+        AttachClient::Outlived => Some("outlived"),
+    }
+}
+
+fn gone_at(client: AttachClient) -> Option<i64> {
+    match client {
+        AttachClient::Gone(at) => Some(micros(at)),
+        AttachClient::Awaited | AttachClient::Connected | AttachClient::Outlived => None,
     }
 }
 

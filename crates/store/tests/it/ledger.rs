@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use renga_model::{
-    Build, BuildSource, BuildStatus, ConfigVars, Dyno, DynoEvent, DynoId, DynoState, Exit, ExitReason,
-    OneOff, Release, ReleaseId, ReleaseStatus, Secret, Worker,
+    AttachClient, Build, BuildSource, BuildStatus, ConfigVars, Dyno, DynoEvent, DynoId, DynoState, Exit,
+    ExitReason, OneOff, Release, ReleaseId, ReleaseStatus, Secret, Worker,
 };
 use renga_store::{BuildCache, OrNone, Sleep, Slot, StepKey, StoreError};
 
@@ -202,6 +202,7 @@ async fn dynos_come_back_as_they_were() {
         tx.release_insert(&release)?;
         let one_off = OneOff {
             attach_hash: Some("ab".into()),
+            client: AttachClient::Gone(at(20)),
             force_no_tty: false,
             env: BTreeMap::from([("A".into(), Secret::new("b"))]),
             time_to_live_s: Some(60),
@@ -217,8 +218,13 @@ async fn dynos_come_back_as_they_were() {
             exit: Some(exit),
             ..dyno(&app, "run.4711")
         };
-        let bare =
-            OneOff { attach_hash: None, force_no_tty: true, env: BTreeMap::new(), time_to_live_s: None };
+        let bare = OneOff {
+            attach_hash: None,
+            client: AttachClient::Awaited,
+            force_no_tty: true,
+            env: BTreeMap::new(),
+            time_to_live_s: None,
+        };
         let bare = Dyno { worker: Worker::OneOff(bare), ..dyno(&app, "run.12") };
         let web = [dyno(&app, "web.10"), dyno(&app, "web.2")];
         let others = [
@@ -234,6 +240,11 @@ async fn dynos_come_back_as_they_were() {
         let all = [build, phase, bare, full.clone(), two, ten];
         assert_eq!(tx.dyno_list_for_app(app.id)?, all);
         assert_eq!(tx.dyno_list()?, all);
+        let (gone, outlived) = (AttachClient::Gone(at(20)), AttachClient::Outlived);
+        assert!(!tx.dyno_move_client(full.id, AttachClient::Gone(at(19)), outlived)?);
+        assert!(!tx.dyno_move_client(full.id, AttachClient::Connected, outlived)?);
+        assert!(tx.dyno_move_client(full.id, gone, outlived)?);
+        assert!(matches!(tx.dyno_fetch(full.id)?.worker, Worker::OneOff(run) if run.client == outlived));
         assert!(tx.dyno_delete(full.id)?);
         assert!(!tx.dyno_delete(full.id)?);
         assert!(tx.dyno_fetch(full.id).or_none()?.is_none());

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use renga_model::{DynoState, OneOff, Secret, Worker};
+use renga_model::{AttachClient, DynoState, OneOff, Secret, Worker};
 use renga_store::{MasterKey, Store, StoreError};
 
 use crate::fixture::{Ledger, dyno, key, release};
@@ -56,6 +56,7 @@ async fn no_secret_is_readable_in_the_files() {
     let (ledger, app) = Ledger::with_app().await;
     let one_off = Worker::OneOff(OneOff {
         attach_hash: None,
+        client: AttachClient::Awaited,
         force_no_tty: true,
         env: [("PASSWORD".to_owned(), Secret::new("swordfish"))].into(),
         time_to_live_s: None,
