@@ -28,7 +28,7 @@ def crowd_bench():
     platform = bench_platform()
     config = platform.home / "renga.toml"
     # More quotas than the machine has memory: idle dynos use none of it.
-    config.write_text("[memory]\novercommit = 100.0\n")
+    config.write_text("[memory]\novercommit = 100.0\n[disk]\novercommit = 100.0\n")
     platform.flags += ["--config", config]
     with platform:
         apps = [bare_app(platform, f"bench-crowd-{n}", "clock: bin/clock\n", "clock") for n in range(DYNOS // DYNOS_PER_APP)]

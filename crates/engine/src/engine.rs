@@ -3,7 +3,7 @@
 use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 use renga_model::{DynoSize, Refusal, Sizes, StackName, Tiers};
-use renga_planner::MemoryPolicy;
+use renga_planner::Overcommit;
 use renga_ports::{Clock, Git, Logs, RouteFeed, Runtime, RuntimeError};
 use renga_store::Store;
 
@@ -41,7 +41,9 @@ pub struct Settings {
     /// How many dynos an account may have.
     pub tiers: Tiers,
     /// What the quotas of all dynos together may be.
-    pub memory: MemoryPolicy,
+    pub memory: Overcommit,
+    /// The same of their disks.
+    pub disk: Overcommit,
     /// Disk of a dyno's (unless its size says otherwise) and of a build's writable layer, in bytes.
     pub dyno_disk_bytes: u64,
     pub build_disk_bytes: u64,
@@ -74,6 +76,10 @@ impl Settings {
     /// What a dyno's size allows. One that the operator has taken out of the table since is as the default.
     pub fn size(&self, name: &str) -> &DynoSize {
         self.sizes.find(name).unwrap_or_else(|| self.sizes.default_size())
+    }
+    /// The writable layer of a dyno of this size.
+    pub fn disk_bytes(&self, size: &str) -> u64 {
+        self.size(size).disk_mib.map_or(self.dyno_disk_bytes, |mib| mib * 1024 * 1024)
     }
     pub fn git_url(&self, app: &renga_model::AppName) -> String {
         format!("https://{}/{app}.git", self.git_host)

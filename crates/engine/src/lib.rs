@@ -34,6 +34,6 @@ pub use decisions::{Decision, DecisionKind};
 pub use engine::{Engine, Hands, Parts, Settings};
 pub use published::PublishedRoutes;
 pub use push::Gate;
-pub use renga_planner::MemoryPolicy;
+pub use renga_planner::Overcommit;
 pub use tasks::run;
 pub use wakes::{Bell, Wakes};

@@ -149,7 +149,7 @@ fn size_limits(settings: &Settings, size: &str, time_to_live: Option<Duration>) 
         cpu_shares: size.cpu_shares,
         processes_max: size.processes_max,
         open_files_max: size.open_files_max,
-        disk_bytes: size.disk_mib.map_or(settings.dyno_disk_bytes, |mib| mib * 1024 * 1024),
+        disk_bytes: settings.disk_bytes(&size.name),
         time_to_live,
     }
 }

@@ -210,6 +210,9 @@ pub struct Capacity {
     pub memory_bytes_free: u64,
     pub disk_bytes_free: u64,
     pub disk_bytes_total: u64,
+    /// What the writable layers of dynos take of it.
+    #[serde(default)]
+    pub disk_bytes_dynos: u64,
 }
 
 // === attach ===

@@ -11,7 +11,7 @@
 
 use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use renga_model::ExitReason;
+use renga_model::{Exit, ExitReason};
 use renga_supervision::{Control, DynoDirectory, StartAnswer, State};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::{
@@ -210,7 +210,7 @@ async fn kill_all(inner: &Arc<Inner>, entry: &Arc<Entry>) {
     killed.map(tell).map(drop).unwrap_or_else(|error| tracing::error!(%error, "killing a dyno panicked"));
 }
 
-/// Nothing ran, so there is nothing to pack or to read.
+/// Of a dyno of which nothing is to be packed or read.
 async fn release(inner: &Arc<Inner>, entry: &Arc<Entry>) {
     let (freed, entry) = (Arc::clone(inner), Arc::clone(entry));
     let released = inner.tasks.spawn_blocking(move || freed.release(&entry)).await;
@@ -225,7 +225,13 @@ async fn settle(inner: &Arc<Inner>, entry: &Arc<Entry>, failed: Option<String>) 
         None
     });
     match (written, failed) {
-        (Some(exit), _) => inner.record_exit(entry, exit),
+        (Some(exit), _) => match entry.evicted.get() {
+            Some(why) => {
+                release(inner, entry).await;
+                inner.record_exit(entry, Exit { reason: ExitReason::NoRoom(why.clone()), ..exit });
+            }
+            None => inner.record_exit(entry, exit),
+        },
         (None, Some(why)) => {
             tracing::warn!(dyno.id = %entry.label.id, "a dyno could not be started: {why}");
             release(inner, entry).await;

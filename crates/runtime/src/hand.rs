@@ -29,6 +29,7 @@ use crate::{
     error::{Doing, Result, tell},
     files::{disk_free, disk_usage, memory_available, memory_total},
     follow::{Lead, follow},
+    guard::guard,
     images::Images,
     net::Network,
     owners::Owners,
@@ -81,6 +82,7 @@ impl Hand {
         }
         inner.tasks.spawn(every(Arc::clone(&inner), LAYER_SWEEP_EVERY, Inner::sweep_images));
         inner.tasks.spawn(every(Arc::clone(&inner), NETWORK_GUARD_EVERY, |inner| inner.network.guard()));
+        inner.tasks.spawn(guard(Arc::clone(&inner)));
         Ok(Self { inner })
     }
 
@@ -136,16 +138,7 @@ impl Runtime for Hand {
 
     async fn stop(&self, dyno: DynoId, grace: Duration) -> std::result::Result<(), RuntimeError> {
         if let Some(entry) = self.inner.table().get(dyno) {
-            let order = StopOrder { grace, asked_at: Instant::now() };
-            entry.stop.send_if_modified(|last| {
-                // Asking again does not lengthen the grace.
-                let sooner =
-                    last.is_none_or(|last| order.asked_at + order.grace < last.asked_at + last.grace);
-                if sooner {
-                    *last = Some(order);
-                }
-                sooner
-            });
+            entry.order_stop(StopOrder { grace, asked_at: Instant::now() });
         }
         Ok(())
     }
@@ -250,6 +243,7 @@ impl Runtime for Hand {
                 memory_bytes_free: memory_available()?,
                 disk_bytes_free,
                 disk_bytes_total,
+                disk_bytes_dynos: inner.table().all().iter().map(|entry| inner.disk_bytes(entry)).sum(),
             })
         });
         Ok(capacity.await?)

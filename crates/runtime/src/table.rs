@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     seen: Mutex<Seen>,
     /// The latest wish to stop it.
     pub(crate) stop: watch::Sender<Option<StopOrder>>,
+    /// Why the node itself ends it.
+    pub(crate) evicted: OnceLock<String>,
     /// Held while something works on what an exited dyno left: packing, reading, forgetting.
     pub(crate) work: tokio::sync::Mutex<()>,
 }
@@ -48,7 +50,18 @@ pub(crate) struct StopOrder {
 impl Entry {
     pub(crate) fn new(label: Label, plan: Plan) -> Self {
         let seen = Mutex::new(Seen { phase: DynoPhase::Starting, started_at: None });
-        Self { label, plan, seen, stop: watch::Sender::new(None), work: tokio::sync::Mutex::default() }
+        let (stop, evicted) = (watch::Sender::new(None), OnceLock::new());
+        Self { label, plan, seen, stop, evicted, work: tokio::sync::Mutex::default() }
+    }
+    /// Asking again does not lengthen the grace.
+    pub(crate) fn order_stop(&self, order: StopOrder) {
+        self.stop.send_if_modified(|last| {
+            let sooner = last.is_none_or(|last| order.asked_at + order.grace < last.asked_at + last.grace);
+            if sooner {
+                *last = Some(order);
+            }
+            sooner
+        });
     }
     pub(crate) fn report(&self) -> DynoReport {
         let seen = self.seen().clone();

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use renga_engine::MemoryPolicy;
+use renga_engine::Overcommit;
 use renga_model::{Sizes, StackName, Tiers, limits};
 pub(crate) use typed::{ConfigArgs, Typed};
 
@@ -34,7 +34,8 @@ pub(crate) struct Config {
     pub(crate) stacks: Vec<(StackName, PathBuf)>,
     pub(crate) sizes: Sizes,
     pub(crate) tiers: Tiers,
-    pub(crate) memory: MemoryPolicy,
+    pub(crate) memory: Overcommit,
+    pub(crate) disk: Overcommit,
     pub(crate) network_allow: Vec<String>,
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) ca_bundle: Option<PathBuf>,
@@ -74,7 +75,9 @@ const CA_VARIABLES: [&str; 6] = [
 const MEMORY_RESERVE_MIB: u64 = 512;
 const MEMORY_RESERVE_MIB_MAX: u64 = 16 * 1024 * 1024;
 /// Quotas per byte of memory: few dynos ever fill theirs.
-const OVERCOMMIT: f64 = 4.0;
+const MEMORY_OVERCOMMIT: f64 = 4.0;
+/// Disk of dynos per byte of free disk: most write hardly anything.
+const DISK_OVERCOMMIT: f64 = 20.0;
 const OVERCOMMITS: std::ops::RangeInclusive<f64> = 1.0..=100.0;
 const MIB: u64 = 1024 * 1024;
 
@@ -148,6 +151,9 @@ impl Typed {
         let admin_email = self.admin_email.unwrap_or_else(|| "admin@localhost".into());
         let tiers = tiers::tiers(&self.tiers, &admin_email, &mut mistakes);
         let memory = memory(&self.memory, &mut mistakes);
+        let disk_floor_bytes = self.disk.floor_mib.unwrap_or(1024) * MIB;
+        let overcommit_percent = percent("disk", self.disk.overcommit, DISK_OVERCOMMIT, &mut mistakes);
+        let disk = Overcommit { reserve_bytes: disk_floor_bytes, overcommit_percent };
         for cidr in self.network.allow.iter().filter(|cidr| !is_cidr(cidr)) {
             mistakes.push(format!("network.allow: \"{cidr}\" is not an IPv4 range such as 10.1.0.0/16"));
         }
@@ -172,7 +178,7 @@ impl Typed {
             sleep_after: seconds(self.dynos.sleep_after_seconds, limits::SLEEP_AFTER),
             cycle_after: seconds(self.dynos.cycle_after_seconds, limits::CYCLE_AFTER),
             disk_budget_bytes: self.disk.budget_mib.unwrap_or(20 * 1024) * MIB,
-            disk_floor_bytes: self.disk.floor_mib.unwrap_or(1024) * MIB,
+            disk_floor_bytes,
             releases_kept: self.disk.releases_kept.unwrap_or(10),
             domain,
             api,
@@ -185,6 +191,7 @@ impl Typed {
             sizes,
             tiers,
             memory,
+            disk,
             dns,
             ca_bundle,
             build_env,
@@ -258,20 +265,25 @@ fn refuse_zeros(builds: &typed::Builds, mistakes: &mut Vec<String>) {
 }
 
 /// What is promised to dynos.
-fn memory(typed: &typed::Memory, mistakes: &mut Vec<String>) -> MemoryPolicy {
-    let factor = typed.overcommit.unwrap_or(OVERCOMMIT);
-    if !OVERCOMMITS.contains(&factor) {
-        let (least, most) = OVERCOMMITS.into_inner();
-        mistakes.push(format!("memory.overcommit = {factor}: must be from {least} to {most}"));
-    }
+fn memory(typed: &typed::Memory, mistakes: &mut Vec<String>) -> Overcommit {
     let reserve_mib = typed.reserve_mib.unwrap_or(MEMORY_RESERVE_MIB);
     if reserve_mib > MEMORY_RESERVE_MIB_MAX {
         mistakes
             .push(format!("memory.reserve_mib = {reserve_mib}: must be from 0 to {MEMORY_RESERVE_MIB_MAX}"));
     }
+    let overcommit_percent = percent("memory", typed.overcommit, MEMORY_OVERCOMMIT, mistakes);
+    Overcommit { reserve_bytes: reserve_mib.min(MEMORY_RESERVE_MIB_MAX) * MIB, overcommit_percent }
+}
+
+fn percent(section: &str, typed: Option<f64>, default: f64, mistakes: &mut Vec<String>) -> u64 {
+    let factor = typed.unwrap_or(default);
+    if !OVERCOMMITS.contains(&factor) {
+        let (least, most) = OVERCOMMITS.into_inner();
+        mistakes.push(format!("{section}.overcommit = {factor}: must be from {least} to {most}"));
+    }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded above")]
-    let overcommit_percent = (factor.clamp(1.0, 100.0) * 100.0).round() as u64;
-    MemoryPolicy { reserve_bytes: reserve_mib.min(MEMORY_RESERVE_MIB_MAX) * MIB, overcommit_percent }
+    let percent = (factor.clamp(1.0, 100.0) * 100.0).round() as u64;
+    percent
 }
 
 fn parse_stack(name: &str, mistakes: &mut Vec<String>) -> StackName {

@@ -165,6 +165,7 @@ impl Runtime for SimRuntime {
             memory_bytes_free: 8 * GIB,
             disk_bytes_free: 64 * GIB,
             disk_bytes_total: 128 * GIB,
+            disk_bytes_dynos: 0,
         })
     }
 }

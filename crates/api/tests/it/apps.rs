@@ -221,6 +221,18 @@ fn refusals_of_scaling_say_what_there_is() {
     assert!(status == 422 && message.contains("takes 2560 MB more"), "{message}");
     update(&platform, "large-app", json!({ "type": "worker", "quantity": 0 })).good();
 
+    // Its disk has 64 GB free, of which no more is promised; each dyno may take one.
+    let (status, _, message) =
+        update(&platform, "large-app", json!({ "type": "worker", "quantity": 65, "size": "basic" }))
+            .refusal();
+    assert!(status == 422, "{message}");
+    assert!(
+        message.starts_with(
+            "Not enough disk: this takes 66560 MB more, and 61440 MB of the 65536 MB for dynos are free."
+        ),
+        "{message}"
+    );
+
     platform.become_free();
     let (first, second) = (platform.app("first-app"), platform.app("second-app"));
     platform.deploy(first, &[("web", "serve"), ("worker", "work")]);

@@ -6,7 +6,7 @@ use renga_store::{OrNone, Read};
 
 use super::{
     access::app_row,
-    room::{self, quotas, refuse_memory},
+    room::{self, quotas, refuse_beyond_machine},
 };
 use crate::{Engine, words};
 
@@ -58,7 +58,7 @@ impl Engine {
         changes: Vec<FormationChange>,
     ) -> Result<Vec<WithCommand>, Refusal> {
         let (app, now) = (app.id, self.now());
-        let (settings, machine_bytes) = (self.settings.clone(), self.machine_memory().await?);
+        let (settings, machine) = (self.settings.clone(), self.machine().await?);
         let update = self.store.write(move |tx| -> Result<_, Refusal> {
             let row = app_row(tx, app)?;
             let mut formation: Vec<Formation> = formation_of(tx, app)?.into_iter().map(|(f, _)| f).collect();
@@ -70,7 +70,7 @@ impl Engine {
             let dynos = (room::dynos(before.iter()), room::dynos(formation.iter()));
             room::refuse_beyond_tier(tx, &settings, &row, dynos)?;
             let quotas = (quotas(&settings, before.iter()), quotas(&settings, formation.iter()));
-            refuse_memory(tx, &settings, machine_bytes, quotas)?;
+            refuse_beyond_machine(tx, &settings, machine, quotas)?;
             for row in formation.iter().filter(|row| !before.contains(row)) {
                 tx.formation_put(row)?;
             }

@@ -11,7 +11,7 @@ use renga_store::{OrNone, Read, ValueHash};
 
 use super::{
     formation::{current_slug, size_named},
-    room::refuse_memory,
+    room::{Bytes, refuse_beyond_machine},
 };
 use crate::{Engine, words};
 
@@ -56,14 +56,15 @@ impl Engine {
         let secret = new.attach.then(fresh_secret);
         let hash = secret.as_ref().map(|secret| hash_text(secret.expose()));
         let (app_id, now, settings) = (app.id, self.now(), self.settings.clone());
-        let machine_bytes = self.machine_memory().await?;
+        let machine = self.machine().await?;
         let insert = self.store.write(move |tx| -> Result<Dyno, Refusal> {
             let release = tx.release_current(app_id)?.ok_or_else(|| Refusal::not_found("release"))?;
             let slug = current_slug(tx, app_id)?;
             let dynos = tx.dyno_list_for_app(app_id)?;
             refuse_too_many(&dynos)?;
             let size = size(tx, app_id, &settings.sizes, new.size.as_deref())?;
-            refuse_memory(tx, &settings, machine_bytes, (0, settings.size(&size).memory_bytes()))?;
+            let quotas = (Bytes::default(), Bytes::of(&settings, &size));
+            refuse_beyond_machine(tx, &settings, machine, quotas)?;
             let process_type = new.process_type.clone().unwrap_or_else(ProcessType::run);
             let one_off = OneOff {
                 attach_hash: hash,

@@ -1,7 +1,8 @@
-//! Whether there is room for what a change asks for: in the machine's memory, and in the tier of the app's owner.
+//! Whether there is room for what a change asks for: in the machine's memory, on its disk, and in the tier of the app's
+//! owner.
 
 use renga_model::{App, AppId, Dyno, DynoKind, DynoState, Formation, Refusal, Worker};
-use renga_planner::MemoryShort;
+use renga_planner::Short;
 use renga_ports::RuntimeError;
 use renga_store::Read;
 
@@ -10,12 +11,40 @@ use crate::{Engine, Settings, error};
 
 const MIB: u64 = 1024 * 1024;
 
+/// Quotas of dynos, or what of the machine they are met with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Bytes {
+    memory: u64,
+    disk: u64,
+}
+
+impl Bytes {
+    pub(super) fn of(settings: &Settings, size: &str) -> Self {
+        let disk = settings.disk_bytes(size);
+        Self { memory: settings.size(size).memory_bytes(), disk }
+    }
+    fn times(self, number: u64) -> Self {
+        Self { memory: self.memory.saturating_mul(number), disk: self.disk.saturating_mul(number) }
+    }
+    fn plus(self, other: Self) -> Self {
+        let memory = self.memory.saturating_add(other.memory);
+        Self { memory, disk: self.disk.saturating_add(other.disk) }
+    }
+    fn less(self, other: Self) -> Self {
+        let memory = self.memory.saturating_sub(other.memory);
+        Self { memory, disk: self.disk.saturating_sub(other.disk) }
+    }
+}
+
 impl Engine {
-    /// Memory of the machine. None while the node is away: then nothing can be judged, and the node will when it is
-    /// back.
-    pub(super) async fn machine_memory(&self) -> Result<Option<u64>, Refusal> {
+    /// Memory of the machine, and of its disk what dynos have or may take. None while the node is away: then nothing
+    /// can be judged, and the node will when it is back.
+    pub(super) async fn machine(&self) -> Result<Option<Bytes>, Refusal> {
         match self.runtime.capacity().await {
-            Ok(capacity) => Ok(Some(capacity.memory_bytes_total)),
+            Ok(capacity) => Ok(Some(Bytes {
+                memory: capacity.memory_bytes_total,
+                disk: capacity.disk_bytes_free.saturating_add(capacity.disk_bytes_dynos),
+            })),
             Err(RuntimeError::Away(_)) => Ok(None),
             Err(failed) => Err(error::runtime(failed)),
         }
@@ -24,37 +53,40 @@ impl Engine {
 
 /// Refuses more quota than the platform promises. `before` and `after` are what this change is about; the rest of
 /// what is wanted is read here.
-pub(super) fn refuse_memory(
+pub(super) fn refuse_beyond_machine(
     read: &Read<'_>,
     settings: &Settings,
-    machine_bytes: Option<u64>,
-    (before, after): (u64, u64),
+    machine: Option<Bytes>,
+    (before, after): (Bytes, Bytes),
 ) -> Result<(), Refusal> {
-    let Some(machine_bytes) = machine_bytes.filter(|_| after > before) else { return Ok(()) };
+    let grows = after.memory > before.memory || after.disk > before.disk;
+    let Some(machine) = machine.filter(|_| grows) else { return Ok(()) };
     let all = quotas_wanted(read, settings)?;
-    let changed = all.saturating_sub(before).saturating_add(after);
-    settings.memory.admit(machine_bytes, all, changed).map_err(short)
+    let changed = all.less(before).plus(after);
+    let memory = settings.memory.admit(machine.memory, all.memory, changed.memory);
+    memory.map_err(|short| refusal("memory", &short))?;
+    let disk = settings.disk.admit(machine.disk, all.disk, changed.disk);
+    disk.map_err(|short| refusal("disk", &short))
 }
 
-fn short(short: MemoryShort) -> Refusal {
+fn refusal(what: &str, short: &Short) -> Refusal {
     let [needed, free, budget] =
         [short.needed_bytes.div_ceil(MIB), short.free_bytes / MIB, short.budget_bytes / MIB];
     Refusal::invalid(format!(
-        "Not enough memory: this takes {needed} MB more, and {free} MB of the {budget} MB for dynos are free. Nothing \
+        "Not enough {what}: this takes {needed} MB more, and {free} MB of the {budget} MB for dynos are free. Nothing \
          was changed. Use fewer or smaller dynos, scale something else down, or ask the platform's operator for room."
     ))
 }
 
 /// Quotas of all formations' dynos, and of the one-off dynos that live.
-fn quotas_wanted(read: &Read<'_>, settings: &Settings) -> Result<u64, Refusal> {
-    let mut bytes = 0_u64;
+fn quotas_wanted(read: &Read<'_>, settings: &Settings) -> Result<Bytes, Refusal> {
+    let mut all = Bytes::default();
     for app in read.app_list()? {
-        bytes = bytes.saturating_add(quotas(settings, wanted(read, app.id)?.iter()));
+        all = all.plus(quotas(settings, wanted(read, app.id)?.iter()));
     }
     let lives = |dyno: &&Dyno| dyno.worker.kind() == DynoKind::OneOff && dyno.state != DynoState::Exited;
     let one_offs = read.dyno_list()?;
-    let one_offs = one_offs.iter().filter(lives).map(|dyno| settings.size(&dyno.size).memory_bytes());
-    Ok(one_offs.fold(bytes, u64::saturating_add))
+    Ok(one_offs.iter().filter(lives).map(|dyno| Bytes::of(settings, &dyno.size)).fold(all, Bytes::plus))
 }
 
 /// Quotas of all dynos that live now. (Builds have the operator's reserve.)
@@ -65,10 +97,9 @@ pub(crate) fn quotas_held(read: &Read<'_>, settings: &Settings) -> Result<u64, R
     Ok(quotas.fold(0, u64::saturating_add))
 }
 
-pub(super) fn quotas<'a>(settings: &Settings, formation: impl Iterator<Item = &'a Formation>) -> u64 {
-    let quota =
-        |row: &Formation| settings.size(&row.size).memory_bytes().saturating_mul(u64::from(row.quantity));
-    formation.map(quota).fold(0, u64::saturating_add)
+pub(super) fn quotas<'a>(settings: &Settings, formation: impl Iterator<Item = &'a Formation>) -> Bytes {
+    let quota = |row: &Formation| Bytes::of(settings, &row.size).times(u64::from(row.quantity));
+    formation.map(quota).fold(Bytes::default(), Bytes::plus)
 }
 
 fn wanted(read: &Read<'_>, app: AppId) -> Result<Vec<Formation>, Refusal> {

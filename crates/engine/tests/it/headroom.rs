@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use renga_engine::operations::{AppNew, FormationChange, Quantity};
 use renga_model::{App, BuildStatus, DynoState, Secret};
-use renga_planner::MemoryPolicy;
+use renga_planner::Overcommit;
 use renga_testkit::world::Faults;
 
 use crate::plane::{Bench, Plane, build_ends, until};
@@ -16,8 +16,8 @@ const STOPS_FIRST: &str =
     "No memory is free for a second dyno beside this one: it stops before its successor starts";
 
 /// A machine that holds so many Basic dynos.
-fn machine_of(dynos: u64) -> MemoryPolicy {
-    MemoryPolicy { reserve_bytes: MACHINE_BYTES - dynos * QUOTA_BYTES, overcommit_percent: 100 }
+fn machine_of(dynos: u64) -> Overcommit {
+    Overcommit { reserve_bytes: MACHINE_BYTES - dynos * QUOTA_BYTES, overcommit_percent: 100 }
 }
 
 async fn two_dynos(bench: &Bench, plane: &Plane) -> App {

@@ -9,6 +9,7 @@
 
 mod files;
 mod firewalls;
+mod guard;
 mod lifecycle;
 mod network;
 mod packing;

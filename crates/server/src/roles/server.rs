@@ -164,6 +164,7 @@ fn settings(
         sizes: config.sizes.clone(),
         tiers: config.tiers.clone(),
         memory: config.memory,
+        disk: config.disk,
         dyno_disk_bytes: config.dyno_disk_bytes,
         build_disk_bytes: config.build_disk_bytes,
         build_memory_bytes: config.build_memory_bytes,

@@ -201,6 +201,7 @@ impl Runtime for WorldRuntime {
             memory_bytes_free: 1 << 34,
             disk_bytes_free: 1 << 36,
             disk_bytes_total: 1 << 37,
+            disk_bytes_dynos: 0,
         })
     }
 }

@@ -1,13 +1,13 @@
-//! Whether the machine's memory suffices for what a change asks for.
+//! Whether the machine's memory, and its disk, suffice for what a change asks for.
 //!
 //! What counts are the quotas of all dynos that are wanted, not what they take at the moment: a dyno that is small
 //! today may fill its quota tomorrow. Most never do, so a platform promises more than it has, by a factor that the
-//! operator chooses; the node still starts nothing when memory is really short.
+//! operator chooses; the node still starts nothing when memory or disk is really short.
 
 /// What the operator set aside and promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryPolicy {
-    /// For the platform, builds and the rest of the machine.
+pub struct Overcommit {
+    /// For the platform, builds and the rest of the machine; of the disk, what stays free.
     pub reserve_bytes: u64,
     /// Of what remains: 100 promises exactly what there is.
     pub overcommit_percent: u64,
@@ -15,7 +15,7 @@ pub struct MemoryPolicy {
 
 /// A change asks for more than there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryShort {
+pub struct Short {
     pub needed_bytes: u64,
     pub free_bytes: u64,
     pub budget_bytes: u64,
@@ -24,7 +24,7 @@ pub struct MemoryShort {
 /// Below so much free memory nothing is started beside what runs; the node itself starts nothing below half of it.
 const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 
-impl MemoryPolicy {
+impl Overcommit {
     /// What the quotas of all dynos together may be.
     pub fn budget_bytes(&self, machine_bytes: u64) -> u64 {
         let rest = u128::from(machine_bytes.saturating_sub(self.reserve_bytes));
@@ -42,12 +42,12 @@ impl MemoryPolicy {
 
     /// `before` and `after` are the quotas of all dynos wanted without and with the change. A change that asks for no
     /// more than before is always fine: that is how one gets out of a shortage.
-    pub fn admit(&self, machine_bytes: u64, before: u64, after: u64) -> Result<(), MemoryShort> {
+    pub fn admit(&self, machine_bytes: u64, before: u64, after: u64) -> Result<(), Short> {
         let budget_bytes = self.budget_bytes(machine_bytes);
         if after <= before || after <= budget_bytes {
             return Ok(());
         }
-        Err(MemoryShort {
+        Err(Short {
             needed_bytes: after - before,
             free_bytes: budget_bytes.saturating_sub(before),
             budget_bytes,
@@ -61,9 +61,8 @@ mod tests {
 
     #[test]
     fn quotas_stay_within_what_is_promised() {
-        let policy = MemoryPolicy { reserve_bytes: 100, overcommit_percent: 150 };
-        let short =
-            |needed_bytes, free_bytes| Err(MemoryShort { needed_bytes, free_bytes, budget_bytes: 1350 });
+        let policy = Overcommit { reserve_bytes: 100, overcommit_percent: 150 };
+        let short = |needed_bytes, free_bytes| Err(Short { needed_bytes, free_bytes, budget_bytes: 1350 });
         for (before, after, expected) in [
             (0, 1350, Ok(())),
             (0, 1351, short(1351, 1350)),
@@ -79,7 +78,7 @@ mod tests {
 
     #[test]
     fn room_is_what_is_promised_and_really_there() {
-        let policy = MemoryPolicy { reserve_bytes: 100, overcommit_percent: 150 };
+        let policy = Overcommit { reserve_bytes: 100, overcommit_percent: 150 };
         for (free_bytes, live_bytes, expected) in [
             (u64::MAX, 350, 1000),
             (u64::MAX, 2000, 0),
@@ -96,10 +95,10 @@ mod tests {
 
     #[test]
     fn a_reserve_beyond_the_machine_leaves_nothing() {
-        let policy = MemoryPolicy { reserve_bytes: 2000, overcommit_percent: 400 };
+        let policy = Overcommit { reserve_bytes: 2000, overcommit_percent: 400 };
         assert_eq!(policy.budget_bytes(1000), 0);
         assert_eq!(policy.admit(1000, 0, 0), Ok(()));
-        let all = MemoryPolicy { reserve_bytes: 0, overcommit_percent: u64::MAX };
+        let all = Overcommit { reserve_bytes: 0, overcommit_percent: u64::MAX };
         assert_eq!(all.budget_bytes(u64::MAX), u64::MAX);
     }
 }
