@@ -304,6 +304,16 @@ class Terminal:
             raise Failed(f"{shlex.join(self.args)} ended with {got}, not {code}:\n{self.seen}")
         return self
 
+    def ends_somehow(self, seconds=60):
+        """With whatever code; the rest of what it said is in `seen`."""
+        deadline = time.monotonic() + seconds
+        while self.read(0.1) is not None:
+            if time.monotonic() > deadline:
+                self.kill()
+                raise Failed(f"{shlex.join(self.args)} goes on and on:\n{self.seen}")
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)

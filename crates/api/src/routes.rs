@@ -207,6 +207,7 @@ fn process_endpoints() -> Vec<Endpoint> {
         post("/apps/{app}/dynos", Write, dynos::create).may(Operate),
         delete("/apps/{app}/dynos", Write, dynos::restart_all).may(Operate),
         get("/apps/{app}/dynos/{dyno}", Read, dynos::info).may(View),
+        post("/apps/{app}/dynos/{dyno}", Write, dynos::exec).may(Operate),
         delete("/apps/{app}/dynos/{dyno}", Write, dynos::restart).may(Operate),
         post("/apps/{app}/dynos/{dyno}/actions/stop", Write, dynos::stop).may(Operate),
         delete("/apps/{app}/formations/{type}", Write, dynos::restart_type).may(Operate),

@@ -117,6 +117,10 @@ pub enum Command {
     #[command(name = "ps:stop", visible_aliases = ["stop", "ps:kill", "kill"])]
     Stop(dynos::WhichArgs),
 
+    /// Run a command, or a shell, inside a dyno that runs
+    #[command(name = "ps:exec")]
+    PsExec(attach::ExecArgs),
+
     /// Tell why dynos are as they are: wanted, seen, and what was decided
     Why(why::WhyArgs),
 
@@ -220,6 +224,7 @@ fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Resize(args) => dynos::resize(context, args),
         Command::Restart(args) => dynos::restart(context, args),
         Command::Stop(args) => dynos::stop(context, args),
+        Command::PsExec(args) => attach::exec(context, args),
         Command::Why(args) => why::why(context, args),
         Command::Logs(args) => logs::logs(context, args),
         Command::Run(args) => attach::run(context, args),
@@ -287,6 +292,9 @@ mod tests {
             "restart",
             "ps:stop --dyno-name run.1",
             "ps:type web=basic",
+            "ps:exec",
+            "ps:exec -a times -d worker.2 -- ls -l",
+            "ps:exec cat a.txt -a times --dyno web.2",
             "why",
             "why web.1 -a times --json",
             "dyno:restart",

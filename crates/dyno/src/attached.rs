@@ -22,7 +22,7 @@ use renga_supervision::{DynoDirectory, InputFrame, OutputFrame, SupervisorSpec, 
 use rustix::{event::PollFlags, process::Signal};
 
 use crate::{
-    container::{Container, resize},
+    container::resize,
     detach::note,
     error::SupervisorError,
     poll::{Asked, Poll, Read, Ready, read_some},
@@ -40,7 +40,8 @@ const VEOF: u8 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Attached {
-    listener: UnixListener,
+    /// None: the client that there is, is the only one ever.
+    listener: Option<UnixListener>,
     wire: Wire,
     client: Option<Client>,
     /// Of the next SIGHUP, while abandoned.
@@ -58,7 +59,7 @@ pub(crate) struct Attached {
 
 /// Our ends of the dyno's streams.
 #[derive(Debug, Default)]
-struct Wire {
+pub(crate) struct Wire {
     terminal: Option<OwnedFd>,
     stdin: Option<OwnedFd>,
     output: Option<OwnedFd>,
@@ -84,7 +85,7 @@ impl Attached {
     pub(crate) fn listen(spec: &SupervisorSpec) -> Result<Self, SupervisorError> {
         let path = DynoDirectory::new(&spec.directory).attach();
         Ok(Self {
-            listener: sockets::listen(&path, Some(spec.reader_uid))?,
+            listener: Some(sockets::listen(&path, Some(spec.reader_uid))?),
             wire: Wire::default(),
             client: None,
             hangup_at: None,
@@ -98,13 +99,27 @@ impl Attached {
         })
     }
 
-    pub(crate) fn use_terminal(&mut self, terminal: OwnedFd) {
-        self.wire.terminal = Some(terminal);
+    /// A process inside the dyno, and its client; `from` has come from that already.
+    pub(crate) fn serving(socket: UnixStream, from: Vec<u8>, wire: Wire) -> Self {
+        let mut session = Self {
+            listener: None,
+            wire,
+            client: Some(Client { socket, from, to: Vec::new() }),
+            hangup_at: None,
+            hangups_left: 0,
+            hangup_interval: limits::HANGUP_INTERVAL,
+            served_once: true,
+            input: Vec::new(),
+            input_ends: false,
+            chunk: vec![0; CHUNK_BYTES],
+            asked: Places::default(),
+        };
+        session.obey_all(None);
+        session
     }
 
-    pub(crate) fn use_pipes(&mut self, stdin: OwnedFd, output: OwnedFd) {
-        self.wire.stdin = Some(stdin);
-        self.wire.output = Some(output);
+    pub(crate) fn use_wire(&mut self, wire: Wire) {
+        self.wire = wire;
     }
 
     pub(crate) fn has_client(&self) -> bool {
@@ -118,7 +133,8 @@ impl Attached {
         };
         let takes_input = self.input.len() < PENDING_BYTES_MAX;
         let flag = |wanted, flag| if wanted { flag } else { PollFlags::empty() };
-        let mut asked = Places { listener: Some(poll.readable(&self.listener)), ..Places::default() };
+        let listener = self.listener.as_ref().map(|listener| poll.readable(listener));
+        let mut asked = Places { listener, ..Places::default() };
         if let Some(client) = &self.client {
             let flags = flag(takes_input, PollFlags::IN) | flag(!client.to.is_empty(), PollFlags::OUT);
             asked.client = Some(poll.ask(&client.socket, flags));
@@ -140,12 +156,12 @@ impl Attached {
         self.asked = asked;
     }
 
-    /// One turn. `container` is none once the dyno has ended.
-    pub(crate) fn turn(&mut self, ready: &Ready, container: Option<&Container>) {
+    /// One turn. `signal` reaches the processes; none once they have ended.
+    pub(crate) fn turn(&mut self, ready: &Ready, signal: Option<&dyn Fn(Signal)>) {
         let asked = std::mem::take(&mut self.asked);
         let is = |asked: Option<Asked>| asked.is_some_and(|asked| ready.at(asked));
         if is(asked.client) {
-            self.read_client(container);
+            self.read_client(signal);
         }
         if is(asked.listener) {
             self.accept();
@@ -155,10 +171,10 @@ impl Attached {
         }
         self.write_input();
         self.write_client();
-        if let (Some(container), Some(at)) = (container, self.hangup_at)
+        if let (Some(signal), Some(at)) = (signal, self.hangup_at)
             && at <= Instant::now()
         {
-            container.signal(Signal::HUP);
+            signal(Signal::HUP);
             self.hangups_left = self.hangups_left.saturating_sub(1);
             self.hangup_at = (self.hangups_left > 0).then(|| Instant::now() + self.hangup_interval);
         }
@@ -196,7 +212,7 @@ impl Attached {
     // === the client ===
 
     fn accept(&mut self) {
-        let Ok((socket, _)) = self.listener.accept() else { return };
+        let Some(Ok((socket, _))) = self.listener.as_ref().map(UnixListener::accept) else { return };
         // A second client is turned away by closing its connection.
         if self.client.is_some() {
             return;
@@ -216,20 +232,26 @@ impl Attached {
         self.hangups_left = HANGUPS;
     }
 
-    fn read_client(&mut self, container: Option<&Container>) {
+    fn read_client(&mut self, signal: Option<&dyn Fn(Signal)>) {
         let Some(client) = &mut self.client else { return };
         match read_some(&client.socket, &mut self.chunk) {
             Read::Bytes(bytes) => client.from.extend_from_slice(&self.chunk[..bytes]),
             Read::Nothing => return,
             Read::End => return self.client_gone(),
         }
+        self.obey_all(signal);
+    }
+
+    /// Every frame that is whole.
+    fn obey_all(&mut self, signal: Option<&dyn Fn(Signal)>) {
+        let Some(client) = &mut self.client else { return };
         let mut from = std::mem::take(&mut client.from);
         let mut taken = 0;
         loop {
             match InputFrame::decode(&from[taken..]) {
                 Ok(Some((frame, bytes))) => {
                     taken += bytes;
-                    self.obey(frame, container);
+                    self.obey(frame, signal);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -244,7 +266,7 @@ impl Attached {
         }
     }
 
-    fn obey(&mut self, frame: InputFrame, container: Option<&Container>) {
+    fn obey(&mut self, frame: InputFrame, signal: Option<&dyn Fn(Signal)>) {
         match frame {
             InputFrame::Data(data) if !self.input_ends => self.input.extend_from_slice(&data),
             InputFrame::Data(_) => {}
@@ -258,16 +280,18 @@ impl Attached {
                 }
             }
             InputFrame::Signal(number) => {
-                if let (Some(container), Some(signal)) = (container, sendable(number)) {
-                    self.signal(container, signal);
+                if let (Some(all), Some(signal)) = (signal, sendable(number)) {
+                    self.signal(all, signal);
                 }
             }
+            // Only the first frame on another socket may be one.
+            InputFrame::Exec(_) => note("an attached client gave an order, which it may not"),
         }
     }
 
     /// To the terminal's foreground processes; without a terminal, to all.
-    fn signal(&self, container: &Container, signal: Signal) {
-        let Some(terminal) = &self.wire.terminal else { return container.signal(signal) };
+    fn signal(&self, all: &dyn Fn(Signal), signal: Signal) {
+        let Some(terminal) = &self.wire.terminal else { return all(signal) };
         let sent = rustix::termios::tcgetpgrp(terminal)
             .and_then(|group| rustix::process::kill_process_group(group, signal));
         if let Err(error) = sent {
@@ -322,6 +346,17 @@ impl Attached {
         if failed || (self.input_ends && self.input.is_empty()) {
             self.wire.stdin = None;
         }
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    pub(crate) fn terminal(terminal: OwnedFd) -> Self {
+        Self { terminal: Some(terminal), ..Self::default() }
+    }
+    pub(crate) fn pipes(stdin: OwnedFd, output: OwnedFd) -> Self {
+        Self { stdin: Some(stdin), output: Some(output), ..Self::default() }
     }
 }
 

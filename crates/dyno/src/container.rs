@@ -12,6 +12,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use libcontainer::{
@@ -70,10 +71,14 @@ pub(crate) struct Ended {
 
 impl Container {
     /// Makes the container; the command has not begun yet. On failure nothing is left.
-    pub(crate) fn create(spec: &SupervisorSpec, cgroup: &Cgroup) -> Result<(Self, Streams), SupervisorError> {
+    pub(crate) fn create(
+        spec: &SupervisorSpec,
+        cgroup: &Cgroup,
+        channel: Arc<OwnedFd>,
+    ) -> Result<(Self, Streams), SupervisorError> {
         check_passable(spec)?;
         check_cwd(spec)?;
-        let init = Init::new(spec).map_err(|error| SupervisorError::Refused(error.to_string()))?;
+        let init = Init::new(spec, channel).map_err(|error| SupervisorError::Refused(error.to_string()))?;
         let scratch = Scratch::make(&spec.directory.join("runtime"))?;
         let hard_files = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         scratch.write_config(&oci::config(spec, cgroup, hard_files))?;
@@ -171,8 +176,8 @@ impl Container {
         // The library opened it as the container's root; programs that open their terminal by name need it to be the
         // user's. Nothing of the dyno's runs yet, so the path inside is still ours.
         let inside = Path::new("/proc").join(self.init.as_raw_pid().to_string()).join("root/dev/pts/0");
-        let (uid, gid) = (spec.uid_base + spec.uid, spec.uid_base + spec.gid);
-        std::os::unix::fs::lchown(inside, Some(uid), Some(gid)).map_err(error("hand over"))?;
+        let owner = Owner::of(spec);
+        std::os::unix::fs::lchown(inside, Some(owner.uid), Some(owner.gid)).map_err(error("hand over"))?;
         Ok(Streams::Terminal(master))
     }
 }
@@ -190,13 +195,14 @@ fn streams(spec: &SupervisorSpec) -> Result<(Option<Inside>, Option<Streams>), S
         return Ok((None, None));
     }
     let make = || -> io::Result<(Inside, Streams)> {
-        let (output, stdout) = pipe(spec, End::Write)?;
+        let owner = Owner::of(spec);
+        let (output, stdout) = pipe(owner, End::Write)?;
         if spec.attach {
-            let (stdin_inside, stdin) = pipe(spec, End::Read)?;
+            let (stdin_inside, stdin) = pipe(owner, End::Read)?;
             let stderr = stdout.try_clone()?;
             return Ok((Inside { stdin: stdin_inside, stdout, stderr }, Streams::Piped { stdin, output }));
         }
-        let (errors, stderr) = pipe(spec, End::Write)?;
+        let (errors, stderr) = pipe(owner, End::Write)?;
         let stdin = File::open("/dev/null")?.into();
         Ok((Inside { stdin, stdout, stderr }, Streams::Logged { stdout: output, stderr: errors }))
     };
@@ -204,25 +210,38 @@ fn streams(spec: &SupervisorSpec) -> Result<(Option<Inside>, Option<Streams>), S
     Ok((Some(inside), Some(ours)))
 }
 
-enum End {
+/// The dyno's user, as the host counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+impl Owner {
+    pub(crate) fn of(spec: &SupervisorSpec) -> Self {
+        Self { uid: spec.uid_base + spec.uid, gid: spec.uid_base + spec.gid }
+    }
+}
+
+pub(crate) enum End {
     Read,
     Write,
 }
 
 /// A pipe (read end, write end) of which the dyno gets one end. That belongs to its user, so that `/dev/stdout` can be
 /// opened by name; the other never blocks us.
-fn pipe(spec: &SupervisorSpec, theirs: End) -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pipe(owner: Owner, theirs: End) -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     let (inside, ours) = match theirs {
         End::Read => (&read, &write),
         End::Write => (&write, &read),
     };
-    fchown(inside, Some(spec.uid_base + spec.uid), Some(spec.uid_base + spec.gid))?;
+    fchown(inside, Some(owner.uid), Some(owner.gid))?;
     set_nonblocking(ours)?;
     Ok((read, write))
 }
 
-fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+pub(crate) fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(fd)?;
     Ok(rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK)?)
 }

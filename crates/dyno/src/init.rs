@@ -11,23 +11,33 @@
 //! | outside | SIGTERM | besides, the init ends only when all processes are gone, not with the command |
 //! | inside | any | to the command |
 //!
+//! What the supervisor wants run besides, it runs as well (see `inside`).
+//!
 //! It ends with the command's exit code, or 128 + the signal's number; the kernel then ends the rest.
 #![allow(unsafe_code)]
 
 use std::{
+    collections::BTreeMap,
     ffi::{CString, OsStr, c_char},
     io::Write,
     mem::MaybeUninit,
-    os::unix::ffi::OsStrExt,
+    os::{
+        fd::{AsRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
     path::Path,
     ptr,
+    sync::Arc,
 };
 
 use libcontainer::{
     oci_spec::runtime::Spec,
     workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError},
 };
-use renga_supervision::SupervisorSpec;
+use renga_model::Secret;
+use renga_supervision::{ExecOrder, SupervisorSpec};
+
+use crate::inside::{CHANNEL, Inside};
 
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// As shells answer.
@@ -46,6 +56,8 @@ pub(crate) struct Init {
     /// Where the program is looked for, in order.
     candidates: Vec<CString>,
     tty: bool,
+    /// Our end of the supervisor's channel (see `exec`).
+    channel: Arc<OwnedFd>,
 }
 
 /// A word that can't be passed to a program: it has a NUL in it.
@@ -54,24 +66,45 @@ pub(crate) struct Init {
 pub(crate) struct NulInside;
 
 impl Init {
-    pub(crate) fn new(spec: &SupervisorSpec) -> Result<Self, NulInside> {
-        let word = |text: String| CString::new(text).map_err(|_| NulInside);
+    pub(crate) fn new(spec: &SupervisorSpec, channel: Arc<OwnedFd>) -> Result<Self, NulInside> {
         let path = spec.env.get("PATH").map_or(PATH_DEFAULT, |path| path.expose());
-        let program = spec.argv.first().map_or("", String::as_str);
         Ok(Self {
-            argv: spec.argv.iter().cloned().map(word).collect::<Result<_, _>>()?,
-            env: spec
-                .env
-                .iter()
-                .map(|(key, value)| word(format!("{key}={}", value.expose())))
-                .collect::<Result<_, _>>()?,
-            candidates: candidates(program, path).into_iter().map(word).collect::<Result<_, _>>()?,
+            argv: words(&spec.argv)?,
+            env: settings(&spec.env)?,
+            candidates: words(&candidates(&spec.argv, path))?,
             tty: spec.tty.is_some(),
+            channel,
+        })
+    }
+
+    /// Another command with this one's environment, and what the order adds to it.
+    pub(crate) fn with(&self, order: &ExecOrder) -> Result<Self, NulInside> {
+        let name =
+            |setting: &CString| setting.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+        let added = settings(&order.env)?;
+        let names: Vec<_> = added.iter().map(name).collect();
+        let kept = self.env.iter().filter(|setting| !names.contains(&name(setting)));
+        Ok(Self {
+            argv: words(&order.argv)?,
+            env: kept.chain(&added).cloned().collect(),
+            candidates: words(&candidates(&order.argv, PATH_DEFAULT))?,
+            tty: order.tty.is_some(),
+            channel: self.channel.clone(),
         })
     }
 }
 
-fn candidates(program: &str, path: &str) -> Vec<String> {
+fn words(texts: &[String]) -> Result<Vec<CString>, NulInside> {
+    texts.iter().map(|text| CString::new(text.as_str()).map_err(|_| NulInside)).collect()
+}
+
+fn settings(env: &BTreeMap<String, Secret>) -> Result<Vec<CString>, NulInside> {
+    let setting = |(key, value): (&String, &Secret)| CString::new(format!("{key}={}", value.expose()));
+    env.iter().map(|pair| setting(pair).map_err(|_| NulInside)).collect()
+}
+
+fn candidates(argv: &[String], path: &str) -> Vec<String> {
+    let program = argv.first().map_or("", String::as_str);
     if program.contains('/') {
         return vec![program.to_owned()];
     }
@@ -96,7 +129,7 @@ impl Executor for Init {
         match command {
             -1 => Err(ExecutorError::Other("could not fork the command".into())),
             0 => run_command(self),
-            command => be_init(command),
+            command => be_init(self, command),
         }
     }
 
@@ -127,7 +160,8 @@ fn all_signals() -> libc::sigset_t {
 
 // === the command's side ===
 
-fn run_command(init: &Init) -> ! {
+/// In a fresh child whose standard streams are in place.
+pub(crate) fn run_command(init: &Init) -> ! {
     // SAFETY: plain system calls in a fresh single-threaded child. The arrays passed to execve end with a null pointer
     // and borrow strings that live until then.
     unsafe {
@@ -170,38 +204,22 @@ fn pointers(words: &[CString]) -> Vec<*const c_char> {
 
 // === the init's side ===
 
-fn be_init(command: i32) -> ! {
-    let_go();
-    let all = all_signals();
-    let mut code = None;
-    let mut waits_for_all = false;
+fn be_init(init: &Init, command: i32) -> ! {
+    let_go(init.channel.as_raw_fd());
+    let signals = signals_to_read();
+    let mut container = Inhabitants { command, code: None, waits_for_all: false, inside: Inside::new() };
     loop {
-        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        // SAFETY: waits for a blocked signal; the kernel fills `info`, for which zeros are a value already.
-        let (signal, from) = unsafe {
-            let signal = libc::sigwaitinfo(&raw const all, info.as_mut_ptr());
-            let info = info.assume_init_ref();
-            (signal, if info.si_code > 0 { INIT_PID } else { info.si_pid() })
-        };
-        match signal {
-            ..=0 => {}
-            libc::SIGCHLD => reap(command, &mut code),
-            // The kernel, or the hangup of the terminal that the init gave up itself.
-            _ if from == INIT_PID => {}
-            // SAFETY: kill takes numbers. From here -1 means everything in the namespace but this process.
-            _ if from == OUTSIDE_PID => unsafe {
-                waits_for_all |= signal == libc::SIGTERM;
-                libc::kill(-1, signal);
-            },
-            // SAFETY: as above. The command may have ended; then nobody is hit, its number is not given out again here
-            // before the init ends.
-            _ if code.is_none() => unsafe {
-                libc::kill(command, signal);
-            },
-            _ => {}
+        let ready = wait_for([signals, CHANNEL]);
+        if ready[0] {
+            while let Some((signal, from)) = next_signal(signals) {
+                container.take_signal(signal, from);
+            }
         }
-        if let Some(code) = code
-            && !(waits_for_all && has_children())
+        if ready[1] {
+            container.inside.turn(init);
+        }
+        if let Some(code) = container.code
+            && !container.must_wait()
         {
             // SAFETY: ends the container.
             unsafe { libc::_exit(code) }
@@ -209,44 +227,124 @@ fn be_init(command: i32) -> ! {
     }
 }
 
-/// The init holds none of the command's descriptors open, dies with its supervisor, and has a name of its own.
-fn let_go() {
-    // SAFETY: plain system calls; nothing in this process uses a descriptor by number afterwards.
+/// Who lives here besides the init.
+struct Inhabitants {
+    command: i32,
+    /// Once the command has ended.
+    code: Option<i32>,
+    waits_for_all: bool,
+    inside: Inside,
+}
+
+impl Inhabitants {
+    fn take_signal(&mut self, signal: i32, from: i32) {
+        match signal {
+            libc::SIGCHLD => while self.reap_one() == Reaped::One {},
+            // The kernel, or the hangup of the terminal that the init gave up itself.
+            _ if from == INIT_PID => {}
+            _ if from == OUTSIDE_PID => {
+                // SAFETY: kill takes numbers. From here -1 means everything in the namespace but this process.
+                unsafe { libc::kill(-1, signal) };
+                if signal == libc::SIGTERM {
+                    self.waits_for_all = true;
+                    self.inside.signal_all(libc::SIGHUP);
+                }
+            }
+            // SAFETY: as above. The command may have ended; then nobody is hit, its number is not given out again here
+            // before the init ends.
+            _ if self.code.is_none() => unsafe {
+                libc::kill(self.command, signal);
+            },
+            _ => {}
+        }
+    }
+
+    /// Whether something that was asked to end is still about it.
+    fn must_wait(&mut self) -> bool {
+        if !self.waits_for_all {
+            return false;
+        }
+        // Nobody waits for a person's shell.
+        self.inside.signal_all(libc::SIGKILL);
+        self.reap_one() != Reaped::NoChildren
+    }
+
+    fn reap_one(&mut self) -> Reaped {
+        let mut status = 0;
+        // SAFETY: collects an ended child, if there is one.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        match pid {
+            ..0 => return Reaped::NoChildren,
+            0 => return Reaped::None,
+            _ => {}
+        }
+        let code = match libc::WIFSIGNALED(status) {
+            true => CODE_SIGNAL_BASE + libc::WTERMSIG(status),
+            false => libc::WEXITSTATUS(status),
+        };
+        if pid == self.command {
+            self.code = Some(code);
+        } else {
+            self.inside.reaped(pid, code);
+        }
+        Reaped::One
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Reaped {
+    One,
+    None,
+    NoChildren,
+}
+
+/// The init holds none of the command's descriptors open, dies with its supervisor, and has a name of its own. Nobody
+/// looks into its memory, where the environment of later processes is.
+fn let_go(channel: RawFd) {
+    // SAFETY: plain system calls; nothing in this process uses a descriptor by number afterwards but the channel's.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::prctl(libc::PR_SET_DUMPABLE, 0);
         libc::prctl(libc::PR_SET_NAME, c"init".as_ptr());
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
         for standard in 0..3 {
             libc::dup2(null, standard);
         }
-        libc::close_range(3, libc::c_uint::MAX, 0);
+        if channel != CHANNEL {
+            libc::dup3(channel, CHANNEL, libc::O_CLOEXEC);
+        }
+        libc::close_range(4, libc::c_uint::MAX, 0);
     }
     crate::detach::trim_memory();
 }
 
-fn reap(command: i32, code: &mut Option<i32>) {
-    loop {
-        let mut status = 0;
-        // SAFETY: collects an ended child, if there is one.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-        if pid <= 0 {
-            return;
-        }
-        if pid == command {
-            *code = Some(if libc::WIFSIGNALED(status) {
-                CODE_SIGNAL_BASE + libc::WTERMSIG(status)
-            } else {
-                libc::WEXITSTATUS(status)
-            });
-        }
-    }
+fn signals_to_read() -> RawFd {
+    let all = all_signals();
+    // SAFETY: makes a descriptor, which this process keeps until its end.
+    unsafe { libc::signalfd(-1, &raw const all, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) }
 }
 
-fn has_children() -> bool {
-    let mut status = 0;
-    // SAFETY: as in `reap`; an ended child that is collected here was an orphan.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-    pid >= 0
+/// Who sent it: the init's number stands for the kernel, too.
+fn next_signal(signals: RawFd) -> Option<(i32, i32)> {
+    let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+    let bytes = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: the kernel fills `info`, for which zeros are a value already, or leaves it.
+    let (read, info) = unsafe {
+        let read = libc::read(signals, info.as_mut_ptr().cast(), bytes);
+        (read, info.assume_init())
+    };
+    if usize::try_from(read) != Ok(bytes) {
+        return None;
+    }
+    let from = if info.ssi_code > 0 { INIT_PID } else { info.ssi_pid.cast_signed() };
+    Some((info.ssi_signo.cast_signed(), from))
+}
+
+fn wait_for(descriptors: [RawFd; 2]) -> [bool; 2] {
+    let mut polled = descriptors.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    // SAFETY: the array has as many elements as is said. Failed, nothing is ready, and the loop looks again.
+    unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) };
+    polled.map(|one| one.revents != 0)
 }
 
 #[cfg(test)]
@@ -255,6 +353,7 @@ mod tests {
 
     #[test]
     fn programs_are_looked_for_as_shells_do() {
+        let candidates = |program: &str, path| candidates(&[program.to_owned()], path);
         assert_eq!(candidates("/app/run", "/bin"), ["/app/run"]);
         assert_eq!(candidates("./run", "/bin"), ["./run"]);
         assert_eq!(candidates("run", "/bin::/usr/bin"), ["/bin/run", "/usr/bin/run"]);

@@ -23,8 +23,11 @@
 //! init (PID 1; a fork of the supervisor, so that no stack image has to bring one), which reaps orphans and runs the
 //! command. If the supervisor is killed, the kernel kills the init: no dyno runs unsupervised.
 //!
-//! **What it refuses.** It parses nothing from the dyno, opens no network socket, raises no limit, and takes orders
-//! only through `control.sock` (root) and `attach.sock` (the server's uid). There is one thread and one poll loop;
+//! What the dyno's owner runs inside besides the command is forked by the init, too (see `exec`).
+//!
+//! **What it refuses.** It parses nothing from the dyno but replies of nine bytes from the init, opens no network socket,
+//! raises no limit, and takes orders only through `control.sock` (root), `attach.sock` and `exec.sock` (the server's
+//! uid). There is one thread and one poll loop;
 //! every buffer has a bound.
 
 mod attached;
@@ -33,7 +36,9 @@ mod container;
 mod control;
 mod detach;
 mod error;
+mod exec;
 mod init;
+mod inside;
 mod lines;
 mod logged;
 mod oci;

@@ -10,12 +10,13 @@ use renga_supervision::{
 use rustix::process::Signal;
 
 use crate::{
-    attached::Attached,
+    attached::{Attached, Wire},
     cgroup::{Cgroup, MemoryWatch},
     container::{Container, Ended, Streams},
     control::ControlSocket,
     detach::{note, trim_memory},
     error::SupervisorError,
+    exec::{self, Execs},
     logged::Logged,
     poll::{Asked, Poll, Ready},
 };
@@ -41,6 +42,7 @@ pub(crate) struct Supervisor {
     memory: MemoryWatch,
     memory_recheck_until: Option<Instant>,
     control: ControlSocket,
+    execs: Execs,
     output: Output,
     phase: Phase,
     stop_at: Option<Instant>,
@@ -77,7 +79,9 @@ impl Supervisor {
             false => Output::Logged(Logged::open(&spec)?),
         };
         let control = ControlSocket::listen(&directory)?;
-        let (mut container, streams) = Container::create(&spec, &cgroup)?;
+        let (channel, inner_end) = exec::channel()?;
+        let execs = Execs::listen(&spec, channel)?;
+        let (mut container, streams) = Container::create(&spec, &cgroup, inner_end)?;
         output.take(streams);
         let started = begin(&directory, &cgroup, &mut container);
         let (memory, state) = match started {
@@ -97,6 +101,7 @@ impl Supervisor {
             memory,
             memory_recheck_until: None,
             control,
+            execs,
             output,
             phase: Phase::Running,
             stop_at: spec.time_to_live.map(|time| Instant::now() + time),
@@ -120,6 +125,7 @@ impl Supervisor {
                 break ended;
             }
         };
+        self.execs.finish();
         let exit = self.exit(ended);
         self.phase = Phase::Draining { until: Instant::now() + DELIVERY_TIMEOUT };
         self.drain(exit.code);
@@ -148,6 +154,7 @@ impl Supervisor {
         let places =
             Places { init: poll.readable(self.container.pidfd()), memory: poll.readable(self.memory.fd()) };
         self.control.ask(&mut poll);
+        self.execs.ask(&mut poll);
         self.output.ask(&mut poll);
         if let Phase::Stopping { kill_at } = self.phase {
             poll.until(kill_at);
@@ -162,13 +169,14 @@ impl Supervisor {
     }
 
     fn serve(&mut self, ready: &Ready) {
-        let Self { control, container, phase, output, .. } = self;
+        let Self { control, container, phase, output, execs, .. } = self;
         let attached = matches!(output, Output::Attached(attached) if attached.has_client());
         control.turn(ready, |request| obey(&request, phase, container, attached));
         match output {
             Output::Logged(logged) => logged.turn(ready),
-            Output::Attached(attached) => attached.turn(ready, Some(container)),
+            Output::Attached(attached) => attached.turn(ready, Some(&|signal| container.signal(signal))),
         }
+        execs.turn(ready, *phase == Phase::Running);
     }
 
     fn check_memory(&mut self, event: bool) {
@@ -309,9 +317,11 @@ impl Output {
             (Self::Logged(logged), Streams::Terminal(terminal)) => {
                 logged.add(terminal, Stream::Stdout, true);
             }
-            (Self::Attached(attached), Streams::Terminal(terminal)) => attached.use_terminal(terminal),
+            (Self::Attached(attached), Streams::Terminal(terminal)) => {
+                attached.use_wire(Wire::terminal(terminal));
+            }
             (Self::Attached(attached), Streams::Piped { stdin, output }) => {
-                attached.use_pipes(stdin, output);
+                attached.use_wire(Wire::pipes(stdin, output));
             }
             (Self::Logged(_), Streams::Piped { .. }) | (Self::Attached(_), Streams::Logged { .. }) => {
                 unreachable!("streams are made by the same spec as this")

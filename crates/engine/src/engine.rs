@@ -11,6 +11,7 @@ use crate::{
     asked::{Asked, Attached},
     changes::Changes,
     decisions::Decisions,
+    execs::Execs,
     operations::CpuTimes,
     published::PublishedRoutes,
     wakes::Wakes,
@@ -105,6 +106,7 @@ pub struct Parts {
     /// Tells waiters that rows they wait for may have changed.
     pub changes: Changes,
     pub(crate) asked: Asked,
+    pub(crate) execs: Execs,
     pub(crate) decisions: Decisions,
     pub(crate) cpu_times: CpuTimes,
     pub(crate) started_at: jiff::Timestamp,
@@ -136,6 +138,7 @@ impl Engine {
             attached: Attached::default(),
             changes: Changes::default(),
             asked: Asked::default(),
+            execs: Execs::default(),
             decisions: Decisions::default(),
             cpu_times: CpuTimes::default(),
             started_at,

@@ -133,6 +133,11 @@ fn metadata(source: &Source<'_>, dyno: &Dyno) -> Vec<(String, Secret)> {
     known.into_iter().filter_map(|(k, v)| Some((k.to_owned(), Secret::new(v?)))).collect()
 }
 
+/// For a further process inside a dyno: what a one-off's command gets.
+pub(crate) fn exec_argv(command: &str) -> Vec<String> {
+    ["/bin/bash", "-c", ONE_OFF_LAUNCHER, "bash", command, PROMPT].map(str::to_owned).into()
+}
+
 pub(crate) fn window(env: &BTreeMap<String, Secret>) -> Tty {
     let cells = |name: &str| env.get(name).and_then(|value| value.expose().parse().ok());
     let sane = |cells: &u16| (1..=WINDOW_CELLS_MAX).contains(cells);

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Engine,
     driver::drive,
+    execs,
     loops::{
         builds::Builds, deletions::Deletions, formation::Formations, garbage::Garbage, inventory,
         one_offs::OneOffs, releases::Releases, routes::Routes, sleep, usage,
@@ -21,6 +22,8 @@ pub fn run(engine: &Engine, tasks: &TaskTracker, cancel: &CancellationToken) {
     tasks.spawn(usage::run(engine.clone(), cancel.clone()));
     // What web traffic there is, for apps that sleep and wake.
     tasks.spawn(sleep::run(engine.clone(), cancel.clone()));
+    // Processes inside dynos whose client does not come.
+    tasks.spawn(execs::sweep(engine.clone(), cancel.clone()));
     // Wanted against seen, per app.
     tasks.spawn(drive(Arc::new(Formations::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(OneOffs::new(engine.clone())), cancel.clone()));

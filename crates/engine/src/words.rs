@@ -6,6 +6,9 @@ use renga_planner::{BootHint, UsageNews};
 
 use crate::spec::PORT;
 
+/// Of a command in a line of the log.
+const COMMAND_CHARS_SHOWN_MAX: usize = 1000;
+
 pub(crate) fn heroku(at: jiff::Timestamp, ps: impl ToString, text: impl Into<String>) -> LogLine {
     LogLine { at, source: LogSource::Heroku, ps: ps.to_string(), text: text.into() }
 }
@@ -37,7 +40,22 @@ pub(crate) fn state_changed(from: &str, to: &str) -> String {
 }
 
 pub(crate) fn starting(command: &str) -> String {
-    format!("Starting process with command `{command}`")
+    format!("Starting process with command `{}`", shown(command))
+}
+
+/// One line of bounded length, whatever the command holds: nobody writes another line of ours by it.
+fn shown(command: &str) -> String {
+    let mut text = String::new();
+    for character in command.chars().take(COMMAND_CHARS_SHOWN_MAX) {
+        match character.is_control() {
+            true => text.extend(character.escape_default()),
+            false => text.push(character),
+        }
+    }
+    if command.chars().nth(COMMAND_CHARS_SHOWN_MAX).is_some() {
+        text.push('…');
+    }
+    text
 }
 
 pub(crate) const IDLING: &str = "Idling";
@@ -116,6 +134,20 @@ pub(crate) fn boot_timeout(hint: Option<BootHint>) -> Vec<String> {
 pub(crate) const ATTACH_TIMEOUT: &str = "Error R13 (Attach error) -> Failed to attach to process";
 pub(crate) const DETACHED: &str = "Error R16 (Detached) -> An attached process is not responding to SIGHUP after its \
                                    external connection was closed.";
+/// Who reaches into a dyno is told to whoever reads its log.
+pub(crate) fn exec_started(command: &str, user: &str) -> String {
+    format!("Starting process with command `{}` inside the running dyno by user {user}", shown(command))
+}
+
+pub(crate) fn exec_ended(code: Option<i32>) -> String {
+    match code {
+        Some(code) => format!("Process inside the running dyno exited with status {code}"),
+        None => {
+            "Client of the process inside the running dyno has gone. Sending SIGHUP to the process".into()
+        }
+    }
+}
+
 pub(crate) const AWAITING_CLIENT: &str = "Awaiting client";
 pub(crate) const CLIENT_GONE: &str = "Client connection closed. Sending SIGHUP to all processes";
 
@@ -200,6 +232,17 @@ mod tests {
             created_at: now,
             updated_at: now,
         }
+    }
+
+    #[test]
+    fn a_command_is_one_line_however_it_was_written() {
+        assert_eq!(starting("echo 'ü' \"x\""), "Starting process with command `echo 'ü' \"x\"`");
+        assert_eq!(
+            starting("a\nheroku[web.1]: b\t\u{1b}[31m"),
+            r"Starting process with command `a\nheroku[web.1]: b\t\u{1b}[31m`"
+        );
+        let long = starting(&"ü".repeat(60_000));
+        assert!(long.chars().count() < 1_100 && long.ends_with("ü…`"), "{long}");
     }
 
     #[test]

@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use renga_model::{DynoId, LayerDigest};
 use renga_ports::{
-    AttachSession, Capacity, DynoReport, DynoSpec, DynoUsage, LayerInfo, PackedLayer, Runtime, RuntimeError,
+    AttachSession, Capacity, DynoReport, DynoSpec, DynoUsage, ExecSpec, LayerInfo, PackedLayer, Runtime,
+    RuntimeError,
 };
 use tokio::{
     io::BufReader,
@@ -155,6 +156,10 @@ impl Runtime for NodeClient {
 
     async fn attach(&self, dyno: DynoId) -> Result<AttachSession, RuntimeError> {
         renga_runtime::attach(&self.dynos_dir, dyno, &self.attached).await
+    }
+
+    async fn exec(&self, dyno: DynoId, exec: ExecSpec) -> Result<AttachSession, RuntimeError> {
+        renga_runtime::exec(&self.dynos_dir, dyno, exec, &self.attached).await
     }
 
     async fn pack(&self, dyno: DynoId, directory: &str) -> Result<PackedLayer, RuntimeError> {

@@ -20,5 +20,6 @@ pub use logs::{LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
 pub use routes::{Published, RouteFeed, RouteFeedError, Traffic};
 pub use runtime::{
     AttachInput, AttachOutput, AttachSession, Capacity, DynoLimits, DynoPhase, DynoReport, DynoSpec,
-    DynoUsage, InputFile, LayerInfo, MountedLayer, PackedLayer, Runtime, RuntimeError, SpecFile, Tty,
+    DynoUsage, ExecSpec, InputFile, LayerInfo, MountedLayer, PackedLayer, Runtime, RuntimeError, SpecFile,
+    Tty,
 };

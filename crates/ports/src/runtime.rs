@@ -35,6 +35,10 @@ pub trait Runtime: Send + Sync + 'static {
     /// Attaches to the terminal or pipes of a dyno whose spec said `attach`. Only one client at a time.
     async fn attach(&self, dyno: DynoId) -> Result<AttachSession, RuntimeError>;
 
+    /// Runs a further process inside a dyno that runs, as its user and with its environment, and attaches to it. It is
+    /// hung up on when the session is dropped, and ends with the dyno at the latest.
+    async fn exec(&self, dyno: DynoId, exec: ExecSpec) -> Result<AttachSession, RuntimeError>;
+
     /// Makes a layer image of a directory that an **exited** dyno left in its writable layer. The directory's content
     /// becomes the content of the image's root. Symlinks are kept, never followed; owners become the dyno user.
     async fn pack(&self, dyno: DynoId, directory: &str) -> Result<PackedLayer, RuntimeError>;
@@ -109,6 +113,16 @@ pub struct DynoSpec {
     pub metered: bool,
 }
 
+/// A process inside a dyno.
+#[derive(Debug, Clone)]
+pub struct ExecSpec {
+    pub argv: Vec<String>,
+    /// Over the dyno's own.
+    pub env: BTreeMap<String, Secret>,
+    /// A pseudo-terminal instead of pipes.
+    pub tty: Option<Tty>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MountedLayer {
     pub digest: LayerDigest,
@@ -144,7 +158,7 @@ pub struct DynoLimits {
     pub time_to_live: Option<Duration>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tty {
     pub columns: u16,
     pub rows: u16,

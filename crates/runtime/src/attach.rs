@@ -6,8 +6,8 @@ use std::{io, path::Path};
 
 use bytes::Bytes;
 use renga_model::DynoId;
-use renga_ports::{AttachInput, AttachOutput, AttachSession, RuntimeError};
-use renga_supervision::{DynoDirectory, InputFrame, OutputFrame};
+use renga_ports::{AttachInput, AttachOutput, AttachSession, ExecSpec, RuntimeError};
+use renga_supervision::{DynoDirectory, ExecOrder, FRAME_DATA_BYTES_MAX, InputFrame, OutputFrame};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -35,12 +35,51 @@ pub async fn attach(
         }
         _ => RuntimeError::Failed(format!("could not attach to dyno {dyno}: {error}")),
     })?;
+    Ok(pump(stream, tasks))
+}
+
+/// Has the dyno's supervisor run a further process inside, and attaches to that.
+pub async fn exec(
+    dynos_dir: &Path,
+    dyno: DynoId,
+    exec: ExecSpec,
+    tasks: &TaskTracker,
+) -> Result<AttachSession, RuntimeError> {
+    let directory = DynoDirectory::new(dynos_dir.join(dyno.to_string()));
+    let failed = |error| RuntimeError::Failed(format!("could not reach into dyno {dyno}: {error}"));
+    let mut stream = match UnixStream::connect(directory.exec()).await {
+        Ok(stream) => stream,
+        // Its supervisor is there, and knows no such thing.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && directory.control().exists() => {
+            return Err(RuntimeError::Refused(
+                "This dyno was started by an earlier version of Renga, in which nothing could be run inside a dyno. \
+                 Restart the dyno, then try again."
+                    .into(),
+            ));
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Err(RuntimeError::NotFound(format!("dyno {dyno}")));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let ExecSpec { argv, env, tty } = exec;
+    let order = serde_json::to_vec(&ExecOrder { argv, env, tty }).expect("an order has a JSON form");
+    if order.len() > FRAME_DATA_BYTES_MAX {
+        return Err(RuntimeError::Refused("The command and its environment are too long.".into()));
+    }
+    let mut bytes = Vec::new();
+    InputFrame::Exec(order).encode(&mut bytes);
+    stream.write_all(&bytes).await.map_err(failed)?;
+    Ok(pump(stream, tasks))
+}
+
+fn pump(stream: UnixStream, tasks: &TaskTracker) -> AttachSession {
     let (reader, writer) = stream.into_split();
     let (input, input_end) = mpsc::channel(PIECES_MAX);
     let (output_end, output) = mpsc::channel(PIECES_MAX);
     tasks.spawn(pump_input(input_end, writer));
     tasks.spawn(pump_output(reader, output_end));
-    Ok(AttachSession { input, output })
+    AttachSession { input, output }
 }
 
 /// Ends when the session is dropped, which closes our half and hangs up, or when the supervisor is gone.
@@ -101,4 +140,26 @@ async fn pass_on(waiting: &mut Vec<u8>, output: &mpsc::Sender<AttachOutput>) -> 
     }
     waiting.drain(..at);
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_supervisor_that_knows_no_exec_is_told_from_a_dyno_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, gone, tasks) = (DynoId::random(), DynoId::random(), TaskTracker::new());
+        let order = || ExecSpec { argv: vec!["ls".into()], env: BTreeMap::new(), tty: None };
+        std::fs::create_dir(folder.path().join(old.to_string())).unwrap();
+        std::fs::write(folder.path().join(old.to_string()).join("control.sock"), "").unwrap();
+        match exec(folder.path(), old, order(), &tasks).await {
+            Err(RuntimeError::Refused(why)) => assert!(why.contains("Restart the dyno"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        let answer = exec(folder.path(), gone, order(), &tasks).await;
+        assert!(matches!(answer, Err(RuntimeError::NotFound(_))), "{answer:?}");
+    }
 }

@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use renga_model::{DynoId, LayerDigest};
 use renga_ports::{
-    AttachSession, Capacity, DynoReport, DynoSpec, DynoUsage, LayerInfo, PackedLayer, Runtime, RuntimeError,
+    AttachSession, Capacity, DynoReport, DynoSpec, DynoUsage, ExecSpec, LayerInfo, PackedLayer, Runtime,
+    RuntimeError,
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -176,6 +177,10 @@ impl Runtime for Hand {
 
     async fn attach(&self, dyno: DynoId) -> std::result::Result<AttachSession, RuntimeError> {
         attach::attach(&self.inner.paths.dynos(), dyno, &self.inner.tasks).await
+    }
+
+    async fn exec(&self, dyno: DynoId, exec: ExecSpec) -> std::result::Result<AttachSession, RuntimeError> {
+        attach::exec(&self.inner.paths.dynos(), dyno, exec, &self.inner.tasks).await
     }
 
     async fn pack(&self, dyno: DynoId, directory: &str) -> std::result::Result<PackedLayer, RuntimeError> {

@@ -57,7 +57,7 @@ mod table;
 mod upper;
 mod watches;
 
-pub use attach::attach;
+pub use attach::{attach, exec};
 pub use config::{Config, ConfigMistake, InstanceName, Ipv4Cidr, RANGE_IDS, resolvers};
 pub use error::HandError;
 pub use hand::Hand;

@@ -58,6 +58,9 @@ impl DynoDirectory {
     pub fn attach(&self) -> PathBuf {
         self.0.join("attach.sock")
     }
+    pub fn exec(&self) -> PathBuf {
+        self.0.join("exec.sock")
+    }
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
     }

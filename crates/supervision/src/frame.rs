@@ -1,4 +1,4 @@
-//! Frames on `attach.sock`: `u32 bytes of the rest (little-endian) · u8 kind · payload`.
+//! Frames on `attach.sock` and `exec.sock`: `u32 bytes of the rest (little-endian) · u8 kind · payload`.
 //!
 //! | direction | kind | payload |
 //! | --- | --- | --- |
@@ -6,6 +6,7 @@
 //! | | 2 eof | none: closes the pipe, or writes the terminal's end-of-file character |
 //! | | 3 resize | u16 columns, u16 rows |
 //! | | 4 signal | i32 number, for the foreground processes |
+//! | | 5 exec | JSON, on `exec.sock` the first frame and nowhere else |
 //! | from the supervisor | 1 data | output, in order |
 //! | | 2 exit | i32 code; the last frame, the connection closes behind it |
 //!
@@ -30,8 +31,13 @@ pub enum FrameError {
 pub enum InputFrame {
     Data(Vec<u8>),
     Eof,
-    Resize { columns: u16, rows: u16 },
+    Resize {
+        columns: u16,
+        rows: u16,
+    },
     Signal(i32),
+    /// An [`ExecOrder`](crate::ExecOrder) as JSON, at most as long as data may be.
+    Exec(Vec<u8>),
 }
 
 /// From the supervisor to the client.
@@ -46,6 +52,7 @@ const EOF: u8 = 2;
 const EXIT: u8 = 2;
 const RESIZE: u8 = 3;
 const SIGNAL: u8 = 4;
+const EXEC: u8 = 5;
 
 // === impl InputFrame ===
 
@@ -60,6 +67,7 @@ impl InputFrame {
                 put(RESIZE, &[a, b, c, d], out);
             }
             Self::Signal(number) => put(SIGNAL, &number.to_le_bytes(), out),
+            Self::Exec(order) => put(EXEC, order, out),
         }
     }
 
@@ -73,6 +81,7 @@ impl InputFrame {
                 Self::Resize { columns: u16::from_le_bytes([*a, *b]), rows: u16::from_le_bytes([*c, *d]) }
             }
             (SIGNAL, [a, b, c, d]) => Self::Signal(i32::from_le_bytes([*a, *b, *c, *d])),
+            (EXEC, order) => Self::Exec(order.to_vec()),
             (EOF | RESIZE | SIGNAL, payload) => {
                 return Err(FrameError::Payload { kind, bytes: payload.len() });
             }
@@ -156,6 +165,14 @@ mod tests {
         OutputFrame::Data(b"ok".to_vec()).encode(&mut bytes);
         OutputFrame::Exit(143).encode(&mut bytes);
         assert_eq!(bytes, [3, 0, 0, 0, 1, b'o', b'k', 5, 0, 0, 0, 2, 143, 0, 0, 0]);
+    }
+
+    #[test]
+    fn frames_of_version_2_look_like_this() {
+        let mut bytes = Vec::new();
+        InputFrame::Exec(b"{}".to_vec()).encode(&mut bytes);
+        assert_eq!(bytes, [3, 0, 0, 0, 5, b'{', b'}']);
+        assert_eq!(InputFrame::decode(&bytes), Ok(Some((InputFrame::Exec(b"{}".to_vec()), 7))));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | `exit.json` | supervisor, synced, last of all | how it ended ([`renga_model::Exit`]) |
 //! | `control.sock` | supervisor | one JSON request a line, one answer a line ([`Control`]) |
 //! | `attach.sock` | supervisor, attached dynos only | frames of input and output |
+//! | `exec.sock` | supervisor, since version 2 | an order ([`ExecOrder`]) in a frame, then as on `attach.sock` |
 //! | `log/` | supervisor | segments of output records |
 //!
 //! The [`SupervisorSpec`] itself carries config vars, so it never touches the disk: the node writes it to the
@@ -26,11 +27,13 @@
 //! The crate has no async code: the supervisor is a small poll loop, and what the node and the server need of it
 //! ([`InputFrame`], [`SegmentReader`]) is pure or a few short system calls.
 
+mod exec;
 mod files;
 mod frame;
 mod segment;
 mod spec;
 
+pub use exec::ExecOrder;
 pub use files::{DynoDirectory, FileError, read_json, write_json};
 pub use frame::{FRAME_DATA_BYTES_MAX, FrameError, InputFrame, OutputFrame, put_data};
 pub use segment::{
@@ -39,7 +42,8 @@ pub use segment::{
 };
 pub use spec::{Bind, Control, ControlAnswer, Label, StartAnswer, State, SupervisorSpec};
 
-pub const PROTOCOL_VERSION: u32 = 1;
+/// 2: further processes inside a dyno. A supervisor of version 1 has no `exec.sock`.
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// What one dyno may watch files with. The kernel counts all dynos together against the host's limits, too
 /// (`fs.inotify.max_user_*`), which the node therefore raises.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use renga_model::{DynoId, Exit, ExitReason, LayerDigest, MemoryUsage};
 use renga_ports::{
-    AttachInput, AttachOutput, AttachSession, Capacity, DynoPhase, DynoReport, DynoSpec, DynoUsage,
+    AttachInput, AttachOutput, AttachSession, Capacity, DynoPhase, DynoReport, DynoSpec, DynoUsage, ExecSpec,
     LayerInfo, PackedLayer, Runtime, RuntimeError,
 };
 use tokio::sync::{mpsc, watch};
@@ -21,6 +21,7 @@ pub struct SimRuntime {
     dynos: Mutex<BTreeMap<DynoId, Sim>>,
     /// Sessions that wait for their client.
     offered: Mutex<BTreeMap<DynoId, AttachSession>>,
+    execs: Mutex<Vec<ExecSpec>>,
     changes: watch::Sender<u64>,
 }
 
@@ -40,7 +41,12 @@ pub struct AttachedEnd {
 
 impl Default for SimRuntime {
     fn default() -> Self {
-        Self { dynos: Mutex::default(), offered: Mutex::default(), changes: watch::Sender::new(0) }
+        Self {
+            dynos: Mutex::default(),
+            offered: Mutex::default(),
+            execs: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 }
 
@@ -65,6 +71,10 @@ impl SimRuntime {
     pub fn exit(&self, dyno: DynoId, code: i32, at: jiff::Timestamp) {
         let exit = Exit::new(code, ExitReason::Exited, at);
         self.change(dyno, |sim| sim.report.phase = DynoPhase::Exited(exit));
+    }
+    /// What was run inside dynos.
+    pub fn execs(&self) -> Vec<ExecSpec> {
+        self.execs.lock().expect("nothing panics while it holds this lock").clone()
     }
     /// Lets the next client attach to a dyno, whether it was started or not.
     pub fn offer(&self, dyno: DynoId) -> AttachedEnd {
@@ -129,6 +139,11 @@ impl Runtime for SimRuntime {
     async fn attach(&self, dyno: DynoId) -> Result<AttachSession, RuntimeError> {
         let offered = self.offered.lock().expect("nothing panics while it holds this lock").remove(&dyno);
         offered.ok_or_else(|| RuntimeError::NotFound(format!("dyno {dyno}")))
+    }
+    async fn exec(&self, dyno: DynoId, exec: ExecSpec) -> Result<AttachSession, RuntimeError> {
+        let session = self.attach(dyno).await?;
+        self.execs.lock().expect("nothing panics while it holds this lock").push(exec);
+        Ok(session)
     }
     async fn pack(&self, dyno: DynoId, directory: &str) -> Result<PackedLayer, RuntimeError> {
         Err(RuntimeError::NotFound(format!("{directory} of dyno {dyno}")))

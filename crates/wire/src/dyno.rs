@@ -173,6 +173,23 @@ pub struct DynoCreate {
     pub time_to_live: Option<u32>,
 }
 
+/// A process inside a dyno that runs. `attach` and `type` are what clients send by habit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DynoExec {
+    pub command: String,
+    #[serde(default)]
+    pub attach: Option<bool>,
+    #[serde(default)]
+    pub env: Option<BTreeMap<String, EnvValue>>,
+    #[serde(default)]
+    pub force_no_tty: Option<bool>,
+    #[serde(default)]
+    pub size: Option<String>,
+    #[serde(default, rename = "type")]
+    pub process_type: Option<String>,
+}
+
 /// `COLUMNS` and `LINES` come as numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a text or a number")]

@@ -38,8 +38,8 @@ pub use app::{
 pub use build::{Build, BuildCreate, BuildStatus, BuildpackChoice, Source, SourceBlob, SourceUrls};
 pub use catalogue::{Cost, DynoSize, Generation, Provider, Region, Stack};
 pub use dyno::{
-    Dyno, DynoCreate, DynoRelease, DynoSizeChoice, EnvValue, Formation, FormationUpdate, FormationUpdates,
-    QuantityText, state_shown,
+    Dyno, DynoCreate, DynoExec, DynoRelease, DynoSizeChoice, EnvValue, Formation, FormationUpdate,
+    FormationUpdates, QuantityText, state_shown,
 };
 pub use error::ErrorBody;
 pub use ids::{IdName, IdOnly, NameId, UserRef, derived_id};

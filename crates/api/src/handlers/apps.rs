@@ -1,7 +1,7 @@
 //! Apps and what hangs on them.
 
 use renga_engine::operations::{AppChange, AppNew, FEATURES, FeatureInfo, Permission, feature_enabled};
-use renga_model::{Account, App, AppName, Refusal, StackName};
+use renga_model::{Account, App, AppName, Fault, Refusal, StackName};
 use renga_wire as wire;
 use serde::Deserialize;
 
@@ -173,7 +173,15 @@ fn feature_named(call: &Call) -> Result<&'static FeatureInfo, Problem> {
     let fits = |feature: &&FeatureInfo| {
         feature.name == named || wire::derived_id("app-feature", feature.name).to_string() == named
     };
-    FEATURES.iter().find(fits).ok_or_else(|| Refusal::not_found("app_feature").into())
+    let unknown = || match named {
+        // Heroku's ps:exec asks for it first, and shows this sentence.
+        "runtime-heroku-exec" => Refusal::new(
+            Fault::NotFound("app_feature"),
+            "Heroku's SSH tunnels to dynos are not offered here. Run `heroku run:inside web.1 bash`, or `renga ps:exec`.",
+        ),
+        _ => Refusal::not_found("app_feature"),
+    };
+    FEATURES.iter().find(fits).ok_or_else(|| unknown().into())
 }
 
 fn feature_shown(app: &App, feature: &FeatureInfo) -> wire::Feature {

@@ -1,6 +1,6 @@
 //! Dynos: listed, run, restarted, stopped.
 
-use renga_engine::operations::OneOffNew;
+use renga_engine::operations::{ExecNew, OneOffNew};
 use renga_model::{ProcessType, Refusal, Secret};
 use renga_wire as wire;
 use serde_json::json;
@@ -41,6 +41,21 @@ pub(crate) async fn create(mut call: Call) -> Answered {
     let attach_url = secret.map(|secret| call.state.site.attach_url(secret.expose()));
     let shown = wire::Dyno::new(&dyno, app, attach_url);
     created(&shown.ok_or_else(|| Problem::internal("a one-off dyno was made without a release"))?)
+}
+
+/// Runs a process inside it. Heroku's command line asks so for `run:inside`.
+pub(crate) async fn exec(mut call: Call) -> Answered {
+    let asked: wire::DynoExec = call.json().await?;
+    let env = asked.env.unwrap_or_default();
+    let new = ExecNew {
+        command: asked.command,
+        env: env.into_iter().map(|(key, value)| (key, Secret::new(value.to_string()))).collect(),
+        force_no_tty: asked.force_no_tty.unwrap_or(false),
+    };
+    let (app, account) = (call.app()?, &call.caller()?.account);
+    let (dyno, secret) = call.state.engine.exec_create(app, account, call.param("dyno")?, new).await?;
+    let shown = wire::Dyno::new(&dyno, app, Some(call.state.site.attach_url(secret.expose())));
+    created(&shown.ok_or_else(|| Problem::from(Refusal::not_found("dyno")))?)
 }
 
 pub(crate) async fn restart_all(call: Call) -> Answered {

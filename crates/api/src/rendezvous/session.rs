@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use renga_engine::{Engine, operations::Attachable};
+use renga_engine::{Engine, ExecSession, operations::Attachable};
 use renga_model::{DynoState, limits};
 use renga_ports::{AttachInput, AttachOutput, AttachSession};
 use tokio::{
@@ -47,6 +47,9 @@ pub(super) async fn run(
     sessions: &Sessions,
     idle: Duration,
 ) -> io::Result<()> {
+    if let Some(exec) = engine.exec_by_secret(secret) {
+        return run_inside(engine, stream, exec, (secret, sessions), idle).await;
+    }
     let found = engine.one_off_by_secret(secret).await.map_err(io::Error::other)?;
     let Some(attachable) = found.filter(|found| engine.attached.come(found.dyno)) else {
         // Unknown, or somebody else is there already.
@@ -62,8 +65,9 @@ pub(super) async fn run(
         return refuse(stream, &attachable).await;
     }
     let _listed = Listed::new(sessions, secret, &session.input);
-    match talk(stream, session, &attachable, Traffic::new(idle)).await {
-        Ended::Process => Ok(()),
+    let line = Line { tty: attachable.tty, terminal: attachable.terminal };
+    match talk(stream, session, line, Traffic::new(idle)).await {
+        Ended::Process(_) => Ok(()),
         Ended::Client(how) => {
             engine.one_off_client_gone(attachable.dyno).await.map_err(io::Error::other)?;
             how
@@ -71,9 +75,36 @@ pub(super) async fn run(
     }
 }
 
+/// A process inside a running dyno, which has begun already.
+async fn run_inside(
+    engine: &Engine,
+    stream: TlsStream<TcpStream>,
+    exec: ExecSession,
+    (secret, sessions): (&str, &Sessions),
+    idle: Duration,
+) -> io::Result<()> {
+    let ExecSession { app, dyno, tty, terminal, session } = exec;
+    let _listed = Listed::new(sessions, secret, &session.input);
+    let (code, how) = match talk(stream, session, Line { tty, terminal }, Traffic::new(idle)).await {
+        Ended::Process(code) => (code, Ok(())),
+        Ended::Client(how) => (None, how),
+    };
+    engine.exec_ended(app, &dyno, code);
+    how
+}
+
+/// What is at the ends.
+#[derive(Clone, Copy)]
+struct Line {
+    /// The process has a terminal.
+    tty: bool,
+    /// So has the client.
+    terminal: bool,
+}
+
 enum Ended {
-    /// Or it is out of reach.
-    Process,
+    /// With its code, unless it is out of reach.
+    Process(Option<i32>),
     Client(io::Result<()>),
 }
 
@@ -81,7 +112,7 @@ enum Ended {
 async fn talk(
     mut stream: TlsStream<TcpStream>,
     session: AttachSession,
-    attachable: &Attachable,
+    line: Line,
     traffic: Traffic,
 ) -> Ended {
     if let Err(error) = greet(&mut stream, GREETING).await {
@@ -90,11 +121,11 @@ async fn talk(
     let AttachSession { input, output } = session;
     let (reader, writer) = tokio::io::split(stream);
     tokio::select! {
-        sent = send_output(writer, output, &traffic, attachable.terminal) => match sent {
-            Ok(()) => Ended::Process,
+        sent = send_output(writer, output, &traffic, line.terminal) => match sent {
+            Ok(code) => Ended::Process(code),
             Err(error) => Ended::Client(Err(error)),
         },
-        received = take_input(reader, input, attachable.tty, &traffic) => Ended::Client(received),
+        received = take_input(reader, input, line.tty, &traffic) => Ended::Client(received),
         () = traffic.silence() => Ended::Client(Ok(())),
     }
 }
@@ -170,7 +201,7 @@ async fn send_output(
     mut output: mpsc::Receiver<AttachOutput>,
     traffic: &Traffic,
     terminal: bool,
-) -> io::Result<()> {
+) -> io::Result<Option<i32>> {
     let mut marker = Marker::default();
     loop {
         let next = match marker.holds() {
@@ -186,7 +217,7 @@ async fn send_output(
             }
             // Not the line that it looked like.
             Err(_waited) => write_record(&mut writer, &marker.flush(), traffic.idle).await?,
-            Ok(Some(AttachOutput::Exit(_)) | None) => {
+            Ok(last @ (Some(AttachOutput::Exit(_)) | None)) => {
                 // Whether the client still takes the end changes nothing any more.
                 if write_record(&mut writer, &marker.flush(), traffic.idle).await.is_ok() {
                     if !terminal {
@@ -194,7 +225,10 @@ async fn send_output(
                     }
                     writer.shutdown().await.unwrap_or_default();
                 }
-                return Ok(());
+                return Ok(match last {
+                    Some(AttachOutput::Exit(code)) => Some(code),
+                    _ => None,
+                });
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use renga_api::{Rendezvous, RendezvousTimes, serve_rendezvous};
+use renga_model::Refusal;
 use renga_ports::{AttachInput, AttachOutput};
 use renga_testkit::AttachedEnd;
 use serde_json::json;
@@ -141,6 +142,65 @@ fn bytes_go_both_ways_behind_the_greeting() {
         process.output.send(AttachOutput::Exit(0)).await.unwrap();
         assert_eq!(record(&mut client).await, b"", "the end of the process ends the session");
     });
+}
+
+#[test]
+fn a_process_inside_a_dyno_has_its_client_and_the_log_says_who_ran_what() {
+    let meeting = Meeting::start();
+    let platform = &meeting.platform;
+    let body = json!({ "command": "sleep 1000" });
+    let name = platform.post("/apps/demo-app/dynos", body).good()["name"].as_str().unwrap().to_owned();
+    let (dyno, path) = (meeting.dyno(), format!("/apps/demo-app/dynos/{name}"));
+    let ask = |body| platform.post(&path, body);
+    let (status, _, message) = ask(json!({ "command": "ls" })).refusal();
+    assert_eq!((status, message.contains("does not run now")), (422, true), "{message}");
+    let begin = platform.engine.store.write(move |tx| {
+        tx.dyno_move(dyno, 0, renga_model::DynoEvent::Start, jiff::Timestamp::UNIX_EPOCH)
+            .map_err(Refusal::from)
+    });
+    platform.run(begin).unwrap();
+
+    for (wrong, told) in [
+        (json!({ "command": " " }), "must not be empty"),
+        (json!({ "command": "a\u{0}b" }), "NUL"),
+        (json!({ "command": "x".repeat(20_000) }), "at most 16 KB"),
+        (json!({ "command": "ls", "env": { "A B": "1" } }), ""),
+    ] {
+        let (status, _, message) = ask(wrong).refusal();
+        assert_eq!((status, message.contains(told)), (422, true), "{message}");
+    }
+    let mut process = platform.runtime.offer(dyno);
+    let env = json!({ "TERM": "xterm", "COLUMNS": 132, "LINES": 40 });
+    let shown = ask(json!({ "command": "ls \n heroku[web.1]: forged", "env": env })).good();
+    assert_eq!(shown["name"], name.as_str());
+    let secret = shown["attach_url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let exec = platform.runtime.execs().pop().unwrap();
+    assert_eq!(exec.tty.map(|tty| (tty.columns, tty.rows)), Some((132, 40)));
+    assert_eq!(exec.argv[4], "ls \n heroku[web.1]: forged");
+    platform.run(async {
+        let mut client = meeting.connect(&secret).await;
+        assert_eq!(record(&mut client).await, b"rendezvous\r\n");
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(process.input.recv().await, Some(AttachInput::Data("x".into())));
+        let mut second = meeting.connect(&secret).await;
+        assert_eq!(second.read(&mut [0; 8]).await.unwrap_or(0), 0, "the secret opens once");
+        let mut window = meeting.connect(&format!("{secret}/window")).await;
+        assert_eq!(record(&mut window).await, b"window\r\n");
+        process.output.send(AttachOutput::Exit(3)).await.unwrap();
+        assert_eq!(record(&mut client).await, b"");
+    });
+    let mut process = platform.runtime.offer(dyno);
+    ask(json!({ "command": "ls" })).good();
+    platform.clock.advance(jiff::SignedDuration::from_secs(31));
+    assert!(platform.engine.exec_by_secret("anything").is_none());
+    platform.run(async { assert_eq!(process.input.recv().await, None, "nobody came: hung up on") });
+
+    let app = platform.get("/apps/demo-app").good()["id"].as_str().unwrap().parse().unwrap();
+    let log = platform.logs.lines(app).join("\n");
+    let run = "Starting process with command `ls \\n heroku[web.1]: forged` inside the running dyno by user dev@example.com";
+    for line in [run, "Process inside the running dyno exited with status 3"] {
+        assert!(log.contains(&format!("heroku[{name}]: {line}")), "{log}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use renga_wire::{Dyno, DynoCreate, EnvValue, Formation, LogSessionCreate};
+use renga_wire::{Dyno, DynoCreate, DynoExec, EnvValue, Formation, LogSessionCreate};
 
 use super::{
     session::{Attached, Ended},
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     app::AppArgs,
+    client::segment,
     commands::logs,
     context::{Context, OnApp},
     errors::Failure,
@@ -64,6 +65,26 @@ pub struct RunArgs {
     pub command: Vec<String>,
 }
 
+/// `ps:exec`
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  renga ps:exec -a times\n  renga ps:exec -d worker.2 -- ps aux\n  \
+                        renga ps:exec --no-tty cat log/production.log > production.log\n\n\
+                        It runs beside the dyno's own process, as the same user, and ends with the dyno or with your \
+                        connection. The app's log says who ran what.\nThe exit code is the command's.")]
+pub struct ExecArgs {
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// The dyno
+    #[arg(short, long, default_value = "web.1")]
+    pub dyno: String,
+    /// No terminal: bytes go through as they are
+    #[arg(long)]
+    pub no_tty: bool,
+    /// The command and its arguments; a shell if left out
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
 pub(crate) fn run(context: &Context<'_>, args: &RunArgs) -> Result<(), Failure> {
     let args = args.clone().with_late_flags()?;
     let on = context.on_app(&args.app)?;
@@ -77,10 +98,38 @@ pub(crate) fn run(context: &Context<'_>, args: &RunArgs) -> Result<(), Failure> 
     let command = status::telling(&shown, names_a_type(&on, &shown)?);
     let asked = DynoCreate { command, force_no_tty: (!tty).then_some(true), ..asked(context, &args, tty)? };
     let dyno: Dyno = on.client.post(&on.path("/dynos"), &asked)?;
-    let meeting = meeting(&dyno, &on)?;
-    let attached =
-        Attached::meet(meeting).map_err(|cause| Failure::NotAttached { dyno: dyno.name.clone(), cause })?;
+    let attached = meet(&dyno, &on)?;
     progress.done_with(&format!("up, {} ({})", dyno.name, dyno.size));
+    finish(attached, tty, dyno)
+}
+
+/// A command inside a dyno that runs.
+pub(crate) fn exec(context: &Context<'_>, args: &ExecArgs) -> Result<(), Failure> {
+    let (dyno, args) = args.clone().with_late_flags()?;
+    let on = context.on_app(&args.app)?;
+    let shown = joined(&args.command);
+    let tty = !args.no_tty && terminal::is_interactive();
+    let app = context.out.app_doing(&on.app);
+    let progress = context.out.doing(&format!("Running {shown} inside {dyno} of {app}"));
+    let DynoCreate { env, .. } = asked(context, &args, tty)?;
+    let asked = DynoExec {
+        command: status::telling(&shown, false),
+        env,
+        force_no_tty: (!tty).then_some(true),
+        ..DynoExec::default()
+    };
+    let dyno: Dyno = on.client.post(&on.path(&format!("/dynos/{}", segment(&dyno))), &asked)?;
+    let attached = meet(&dyno, &on)?;
+    progress.done_with("up");
+    finish(attached, tty, dyno)
+}
+
+fn meet(dyno: &Dyno, on: &OnApp) -> Result<Attached, Failure> {
+    let meeting = meeting(dyno, on)?;
+    Attached::meet(meeting).map_err(|cause| Failure::NotAttached { dyno: dyno.name.clone(), cause })
+}
+
+fn finish(attached: Attached, tty: bool, dyno: Dyno) -> Result<(), Failure> {
     match attached.run(tty)? {
         Ended::Command(0) => Ok(()),
         Ended::Command(code) | Ended::Left(code) => Err(Failure::Exited(code)),
@@ -172,6 +221,38 @@ fn parse_env(text: &str) -> Result<BTreeMap<String, EnvValue>, Failure> {
 }
 
 // === flags behind the command ===
+
+impl ExecArgs {
+    /// The dyno, and the rest as `run` understands it.
+    fn with_late_flags(self) -> Result<(String, RunArgs), Failure> {
+        let (mut dyno, mut command) = (self.dyno, Vec::new());
+        let mut words = self.command.into_iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--" => {
+                    command.push(word);
+                    command.extend(words);
+                    break;
+                }
+                "-d" | "--dyno" => {
+                    let missing = || Failure::Usage(format!("flag {word} expects a value"));
+                    dyno = words.next().ok_or_else(missing)?;
+                }
+                _ => match word.strip_prefix("--dyno=") {
+                    Some(named) => named.clone_into(&mut dyno),
+                    None => command.push(word),
+                },
+            }
+        }
+        // A shell to sit at.
+        let is_flag = |word: &String| word.starts_with('-');
+        if command.first().is_none_or(is_flag) && !command.iter().any(|word| word == "--") {
+            command.insert(0, "bash".into());
+        }
+        let run = RunArgs { app: self.app, no_tty: self.no_tty, command, ..RunArgs::default() };
+        Ok((dyno, run.with_late_flags()?))
+    }
+}
 
 impl RunArgs {
     /// `run bash -a times`: people write it so, and heroku understands it.

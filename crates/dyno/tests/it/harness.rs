@@ -20,8 +20,8 @@ use std::{
 use renga_model::{AppId, DynoId, DynoKind, Exit, Secret};
 use renga_ports::Tty;
 use renga_supervision::{
-    Bind, Control, ControlAnswer, DynoDirectory, Entry, InputFrame, Label, OutputFrame, PROTOCOL_VERSION,
-    Record, SegmentReader, StartAnswer, State, SupervisorSpec,
+    Bind, Control, ControlAnswer, DynoDirectory, Entry, ExecOrder, InputFrame, Label, OutputFrame,
+    PROTOCOL_VERSION, Record, SegmentReader, StartAnswer, State, SupervisorSpec,
 };
 use tempfile::TempDir;
 
@@ -124,6 +124,23 @@ impl Dyno {
         }
     }
 
+    /// A further process inside, and its client.
+    pub(crate) fn exec(&self, script: &str, tty: Option<(u16, u16)>) -> Client {
+        let mut client = Client::connect(&self.files().exec());
+        client.socket.write_all(&exec_order(script, tty)).unwrap();
+        client
+    }
+
+    /// What it said; nothing if it was turned away.
+    pub(crate) fn exec_or_nothing(&self, script: &str) -> String {
+        let mut socket = UnixStream::connect(self.files().exec()).unwrap();
+        let mut said = Vec::new();
+        if socket.write_all(&exec_order(script, None)).is_ok() {
+            socket.read_to_end(&mut said).unwrap_or_default();
+        }
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
     pub(crate) fn files(&self) -> DynoDirectory {
         DynoDirectory::new(&self.spec.directory)
     }
@@ -186,9 +203,7 @@ impl Dyno {
     }
 
     pub(crate) fn client(&self) -> Client {
-        let socket = UnixStream::connect(self.files().attach()).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Client { socket, bytes: Vec::new(), output: Vec::new(), exit: None }
+        Client::connect(&self.files().attach())
     }
 }
 
@@ -237,6 +252,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    fn connect(path: &Path) -> Self {
+        let socket = UnixStream::connect(path).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { socket, bytes: Vec::new(), output: Vec::new(), exit: None }
+    }
+
     pub(crate) fn send(&mut self, frame: &InputFrame) {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
@@ -278,6 +299,17 @@ impl Client {
         }
         read > 0
     }
+}
+
+fn exec_order(script: &str, tty: Option<(u16, u16)>) -> Vec<u8> {
+    let order = ExecOrder {
+        argv: ["bash", "--norc", "-c", script].map(str::to_owned).into(),
+        env: BTreeMap::from([("ADDED".into(), Secret::new("too")), ("HOME".into(), Secret::new("/over"))]),
+        tty: tty.map(|(columns, rows)| Tty { columns, rows }),
+    };
+    let mut bytes = Vec::new();
+    InputFrame::Exec(serde_json::to_vec(&order).unwrap()).encode(&mut bytes);
+    bytes
 }
 
 // === the machine ===

@@ -34,7 +34,7 @@ fn real_nothing_is_left_but_the_dynos_directory() {
     let mut names: Vec<_> =
         fs::read_dir(&dyno.spec.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["control.sock", "exit.json", "log", "state.json", "supervisor.log"]);
+    assert_eq!(names, ["control.sock", "exec.sock", "exit.json", "log", "state.json", "supervisor.log"]);
     assert_eq!(dyno.supervisor_log(), "");
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attach;
+mod exec;
 mod harness;
 mod isolation;
 mod life;

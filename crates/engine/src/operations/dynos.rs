@@ -135,7 +135,7 @@ fn leaves(dyno: &Dyno) -> bool {
     matches!(dyno.state, DynoState::Stopping | DynoState::Exited)
 }
 
-fn find(read: &Read<'_>, app: AppId, identity: &str) -> Result<Dyno, Refusal> {
+pub(super) fn find(read: &Read<'_>, app: AppId, identity: &str) -> Result<Dyno, Refusal> {
     let (id, name) = (identity.parse::<DynoId>().ok(), identity.parse::<DynoName>().ok());
     let fits = |dyno: &Dyno| Some(dyno.id) == id || Some(&dyno.name) == name.as_ref();
     visible(read, app)?.into_iter().find(fits).ok_or_else(|| Refusal::not_found("dyno"))

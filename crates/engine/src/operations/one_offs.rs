@@ -151,14 +151,14 @@ impl Engine {
     }
 }
 
-fn fresh_secret() -> Secret {
+pub(super) fn fresh_secret() -> Secret {
     let mut bytes = [0; SECRET_BYTES];
     rand::rng().fill_bytes(&mut bytes);
     Secret::new(hex(&bytes))
 }
 
 /// As `OneOff::attach_hash` keeps it: SHA-256 in hex.
-fn hash_text(secret: &str) -> String {
+pub(super) fn hash_text(secret: &str) -> String {
     hex(ValueHash::of(secret).bytes())
 }
 

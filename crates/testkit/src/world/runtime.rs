@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use renga_model::{DynoId, DynoKind, Exit, ExitReason, LayerDigest};
 use renga_ports::{
-    AttachSession, Capacity, Clock, DynoPhase, DynoReport, DynoSpec, DynoUsage, LayerInfo, PackedLayer,
-    Runtime, RuntimeError,
+    AttachSession, Capacity, Clock, DynoPhase, DynoReport, DynoSpec, DynoUsage, ExecSpec, LayerInfo,
+    PackedLayer, Runtime, RuntimeError,
 };
 
 use super::{
@@ -133,6 +133,9 @@ impl Runtime for WorldRuntime {
     }
     async fn attach(&self, dyno: DynoId) -> Result<AttachSession, RuntimeError> {
         Err(RuntimeError::NotFound(format!("a terminal of simulated dyno {dyno}")))
+    }
+    async fn exec(&self, dyno: DynoId, _: ExecSpec) -> Result<AttachSession, RuntimeError> {
+        Err(RuntimeError::NotFound(format!("the inside of simulated dyno {dyno}")))
     }
     async fn pack(&self, dyno: DynoId, directory: &str) -> Result<PackedLayer, RuntimeError> {
         call!(self.faults, away(), self.pack_now(dyno, directory))
