@@ -74,9 +74,9 @@ impl Settings {
             port => format!("https://{app}.{}:{port}/", self.domain),
         }
     }
-    /// What a dyno's size allows. One that the operator has taken out of the table since is as the default.
+    /// What a dyno's size allows.
     pub fn size(&self, name: &str) -> &DynoSize {
-        self.sizes.find(name).unwrap_or_else(|| self.sizes.default_size())
+        self.sizes.standing_for(name)
     }
     /// The writable layer of a dyno of this size.
     pub fn disk_bytes(&self, size: &str) -> u64 {

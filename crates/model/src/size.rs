@@ -92,6 +92,11 @@ impl Sizes {
         self.find(DEFAULT).unwrap_or(&self.0[0])
     }
 
+    /// The size that a name stands for now. One that the operator has taken out of the table is as the default.
+    pub fn standing_for(&self, name: &str) -> &DynoSize {
+        self.find(name).unwrap_or_else(|| self.default_size())
+    }
+
     /// The figures of a size that is there change; any other name is a new size.
     pub fn put(&mut self, name: &str, figures: &SizeFigures) {
         let known = self.0.iter().position(|size| size.name.eq_ignore_ascii_case(name));
@@ -133,5 +138,9 @@ mod tests {
         assert_eq!(sizes.iter().count(), 10);
         assert!(sizes.names().ends_with("Performance-2XL and Tiny"), "{}", sizes.names());
         assert_eq!(sizes.find("huge"), None);
+        assert_eq!(
+            (sizes.standing_for("TINY").memory_mib, &*sizes.standing_for("huge").name),
+            (128, "Basic")
+        );
     }
 }

@@ -54,7 +54,7 @@ impl Loop for Formations {
     }
     async fn pass(&self, app: AppId) -> Result<Next, Refusal> {
         let engine = &self.engine;
-        let Some(facts) = engine.store.read(move |read| gather(read, app)).await? else {
+        let Some(facts) = look(engine, app).await? else {
             return Ok(Next::Rest);
         };
         let actions = facts.plan(engine.now(), engine.settings.cycle_after);
@@ -63,7 +63,7 @@ impl Loop for Formations {
         note(engine, app, &actions);
         let changed = carry_out(engine, &facts, actions).await?;
         let facts = match changed {
-            true => engine.store.read(move |read| gather(read, app)).await?.unwrap_or(facts),
+            true => look(engine, app).await?.unwrap_or(facts),
             false => facts,
         };
         start_all(engine, &facts).await?;
@@ -84,7 +84,17 @@ pub(crate) struct Facts {
     pub(crate) asleep: bool,
 }
 
-pub(crate) fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
+pub(crate) async fn look(engine: &Engine, app: AppId) -> Result<Option<Facts>, Refusal> {
+    let facts = engine.store.read(move |read| gather(read, app)).await?;
+    Ok(facts.map(|mut facts| {
+        for row in &mut facts.formation {
+            engine.settings.size(&row.size).name.clone_into(&mut row.size);
+        }
+        facts
+    }))
+}
+
+fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
     let Some(app) = read.app_fetch(app).or_none()? else { return Ok(None) };
     let release = read.release_current(app.id)?;
     let slug = match release.as_ref().and_then(|release| release.slug) {

@@ -74,7 +74,7 @@ impl Loop for Releases {
 
 /// The oldest pending release of an app, if there is one.
 async fn gather(engine: &Engine, app: AppId) -> Result<Option<Facts>, Refusal> {
-    let default_size = engine.settings.sizes.default_size().name.clone();
+    let settings = engine.settings.clone();
     let read = engine.store.read(move |read| -> Result<_, Refusal> {
         let mut pending = read.release_list_pending()?;
         pending.retain(|release| release.app == app);
@@ -86,8 +86,8 @@ async fn gather(engine: &Engine, app: AppId) -> Result<Option<Facts>, Refusal> {
         let Some(slug) = read.slug_fetch(slug).or_none()? else { return Ok(None) };
         let Some(command) = slug.command(&ProcessType::release()).map(str::to_owned) else { return Ok(None) };
         let formation = read.formation_list(app.id)?;
-        let size = formation.iter().find(|f| f.process_type.is_release()).map(|f| f.size.clone());
-        let size = size.unwrap_or(default_size);
+        let size = formation.iter().find(|f| f.process_type.is_release()).map(|f| settings.size(&f.size));
+        let size = size.unwrap_or_else(|| settings.sizes.default_size()).name.clone();
         let dyno = read.dyno_fetch(dyno_id).or_none()?;
         Ok(Some(Facts { app, release, slug, command, size, dyno_id, dyno }))
     });

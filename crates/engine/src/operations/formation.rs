@@ -47,7 +47,8 @@ pub type WithCommand = (Formation, String);
 impl Engine {
     /// The types of the current slug; empty before the first deploy.
     pub async fn formation_list(&self, app: AppId) -> Result<Vec<WithCommand>, Refusal> {
-        self.store.read(move |read| formation_of(read, app)).await
+        let settings = self.settings.clone();
+        self.store.read(move |read| formation_of(read, &settings.sizes, app)).await
     }
 
     /// All lines or none. Answers with the whole formation.
@@ -61,7 +62,8 @@ impl Engine {
         let (settings, machine) = (self.settings.clone(), self.machine().await?);
         let update = self.store.write(move |tx| -> Result<_, Refusal> {
             let row = app_row(tx, app)?;
-            let mut formation: Vec<Formation> = formation_of(tx, app)?.into_iter().map(|(f, _)| f).collect();
+            let mut formation: Vec<Formation> =
+                formation_of(tx, &settings.sizes, app)?.into_iter().map(|(f, _)| f).collect();
             let before = formation.clone();
             for change in changes {
                 apply(&mut formation, change, &settings.sizes, now)?;
@@ -78,7 +80,7 @@ impl Engine {
             if changed {
                 tx.sleep_end(app, now)?;
             }
-            Ok((changed, formation_of(tx, app)?))
+            Ok((changed, formation_of(tx, &settings.sizes, app)?))
         });
         let (changed, formation) = update.await?;
         if changed {
@@ -89,12 +91,39 @@ impl Engine {
         }
         Ok(formation)
     }
+
+    /// For the operator: sizes that apps have and the configuration has no more. Their dynos are replaced by such of the
+    /// default size; the rows keep the name, for the day when the size is back.
+    pub async fn tell_lost_sizes(&self) -> Result<(), Refusal> {
+        let settings = self.settings.clone();
+        let read = self.store.read(move |read| -> Result<_, Refusal> {
+            let mut lost = Vec::new();
+            for app in read.app_list()? {
+                let rows = read.formation_list(app.id)?.into_iter();
+                lost.extend(
+                    rows.filter(|row| settings.sizes.find(&row.size).is_none())
+                        .map(|row| (app.name.clone(), row)),
+                );
+            }
+            Ok(lost)
+        });
+        for (app, row) in read.await? {
+            let (size, process_type) = (&row.size, &row.process_type);
+            let instead = &self.settings.size(size).name;
+            tracing::warn!(
+                app.name = %app,
+                "the size {size} of {app}'s {process_type} is not in the configuration: its dynos are {instead} now"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Types that the current slug declares, in the order of their names.
-pub(super) fn formation_of(read: &Read<'_>, app: AppId) -> Result<Vec<WithCommand>, Refusal> {
+pub(super) fn formation_of(read: &Read<'_>, sizes: &Sizes, app: AppId) -> Result<Vec<WithCommand>, Refusal> {
     let Some(slug) = current_slug(read, app)? else { return Ok(Vec::new()) };
-    let rows = read.formation_list(app)?.into_iter();
+    let standing = |row: Formation| Formation { size: sizes.standing_for(&row.size).name.clone(), ..row };
+    let rows = read.formation_list(app)?.into_iter().map(standing);
     Ok(rows.filter_map(|row| slug.command(&row.process_type).map(str::to_owned).map(|c| (row, c))).collect())
 }
 

@@ -224,7 +224,8 @@ fn size(read: &Read<'_>, app: AppId, sizes: &Sizes, asked: Option<&str>) -> Resu
         return size_named(sizes, asked);
     }
     let formation = read.formation_list(app)?;
-    let tier = formation.first().map_or(sizes.default_size().name.as_str(), |row| row.size.as_str());
+    let tier = formation.first().map_or(sizes.default_size(), |row| sizes.standing_for(&row.size));
+    let tier = tier.name.as_str();
     Ok(if matches!(tier, "Eco" | "Basic") { tier } else { "Standard-1X" }.to_owned())
 }
 

@@ -147,9 +147,8 @@ fn formation_extend(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let known = tx.formation_list(app.id)?;
-    let size = known
-        .first()
-        .map_or(settings.sizes.default_size().name.as_str(), |formation| formation.size.as_str());
+    let size =
+        known.first().map_or(settings.sizes.default_size(), |formation| settings.size(&formation.size));
     let has_room = dynos_left(tx, settings, app)?.is_none_or(|left| left > dynos(known.iter()));
     let fresh = |kind: &&ProcessType| !known.iter().any(|formation| formation.process_type == **kind);
     for process_type in slug.process_types.keys().filter(fresh) {
@@ -158,7 +157,7 @@ fn formation_extend(
             app: app.id,
             process_type: process_type.clone(),
             quantity: u32::from(process_type.is_web() && has_room),
-            size: size.to_owned(),
+            size: size.name.clone(),
             epoch: 0,
             created_at: now,
             updated_at: now,

@@ -82,7 +82,7 @@ fn refusal(what: &str, short: &Short) -> Refusal {
 fn quotas_wanted(read: &Read<'_>, settings: &Settings) -> Result<Bytes, Refusal> {
     let mut all = Bytes::default();
     for app in read.app_list()? {
-        all = all.plus(quotas(settings, wanted(read, app.id)?.iter()));
+        all = all.plus(quotas(settings, wanted(read, settings, app.id)?.iter()));
     }
     let lives = |dyno: &&Dyno| dyno.worker.kind() == DynoKind::OneOff && dyno.state != DynoState::Exited;
     let one_offs = read.dyno_list()?;
@@ -102,8 +102,8 @@ pub(super) fn quotas<'a>(settings: &Settings, formation: impl Iterator<Item = &'
     formation.map(quota).fold(Bytes::default(), Bytes::plus)
 }
 
-fn wanted(read: &Read<'_>, app: AppId) -> Result<Vec<Formation>, Refusal> {
-    Ok(formation_of(read, app)?.into_iter().map(|(row, _)| row).collect())
+fn wanted(read: &Read<'_>, settings: &Settings, app: AppId) -> Result<Vec<Formation>, Refusal> {
+    Ok(formation_of(read, &settings.sizes, app)?.into_iter().map(|(row, _)| row).collect())
 }
 
 /// Dynos that the tier of the app's owner leaves to this app; none: without limit. The app's own are not counted.
@@ -112,7 +112,7 @@ pub(super) fn dynos_left(read: &Read<'_>, settings: &Settings, app: &App) -> Res
     let Some(tier) = settings.tiers.of(&owner.email) else { return Ok(None) };
     let mut used = 0_u32;
     for other in read.app_list_for_owner(app.owner)?.iter().filter(|other| other.id != app.id) {
-        used = used.saturating_add(dynos(wanted(read, other.id)?.iter()));
+        used = used.saturating_add(dynos(wanted(read, settings, other.id)?.iter()));
     }
     Ok(Some(tier.dynos_max.saturating_sub(used)))
 }

@@ -8,7 +8,7 @@ use renga_planner::Action;
 
 use crate::{
     Decision, Engine,
-    loops::formation::{Facts, gather},
+    loops::formation::{Facts, look},
     words,
 };
 
@@ -45,8 +45,7 @@ pub struct Seen {
 impl Engine {
     /// Of all dynos of an app's formation, or of one.
     pub async fn why(&self, app: AppId, only: Option<&str>) -> Result<Why, Refusal> {
-        let facts = self.store.read(move |read| gather(read, app)).await?;
-        let facts = facts.ok_or_else(|| Refusal::not_found("app"))?;
+        let facts = look(self, app).await?.ok_or_else(|| Refusal::not_found("app"))?;
         let now = self.now();
         let begun = |dyno: &Dyno| self.asked.begun_at(dyno.id);
         let mut why = Why {

@@ -182,3 +182,38 @@ async fn releases_that_follow_fast_share_one_successor() {
     until("the newest to serve alone", async || bench.serves_newest(app.id).await).await;
     plane.kill().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_size_that_is_taken_away_is_the_default_until_it_is_back() {
+    use renga_engine::operations::FormationChange;
+    use renga_model::SizeFigures;
+    let with_tiny = |settings: &mut renga_engine::Settings| {
+        settings.sizes.put("tiny", &SizeFigures { memory_mib: Some(64), ..SizeFigures::default() });
+    };
+    let mut bench = Bench::new().await;
+    bench.tune = with_tiny;
+    let plane = bench.start(&Faults::none()).await;
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let build = plane.push(&app, &bench.account, "a").await;
+    build_ends(&bench, &build, BuildStatus::Succeeded).await;
+    let change =
+        FormationChange { process_type: "web".parse().unwrap(), quantity: None, size: Some("tiny".into()) };
+    plane.engine.formation_update(&app, &bench.account, vec![change]).await.unwrap();
+    let is = async |bench: &Bench, size: &str| {
+        bench.serves_newest(app.id).await && bench.dynos(app.id).await[0].size == size
+    };
+    until("tiny", async || is(&bench, "tiny").await).await;
+    plane.kill().await;
+
+    bench.tune = |_| ();
+    let plane = bench.start(&Faults::none()).await;
+    until("basic", async || is(&bench, "Basic").await).await;
+    let shown = plane.engine.formation_list(app.id).await.unwrap();
+    assert_eq!(shown[0].0.size, "Basic");
+    plane.kill().await;
+
+    bench.tune = with_tiny;
+    let plane = bench.start(&Faults::none()).await;
+    until("tiny again", async || is(&bench, "tiny").await).await;
+    plane.kill().await;
+}

@@ -57,6 +57,7 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         clock: Arc::new(SystemClock),
     };
     let engine = Engine::new(store, hands, settings);
+    engine.tell_lost_sizes().await.context("could not read the apps' sizes")?;
     renga_engine::run(&engine, &tasks, &stop);
 
     let hooks = git.bind_hooks().context("could not open the socket of push hooks")?;
