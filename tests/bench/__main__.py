@@ -26,6 +26,7 @@ BENCHES = {
     "start": starts.start_bench,
     "rollback": deploys.rollback_bench,
     "wake": waking.wake_bench,
+    "freeze": waking.freeze_bench,
     "cli": commands.cli_bench,
     "router": traffic.router_bench,
     "memory": footprint.memory_bench,

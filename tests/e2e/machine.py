@@ -139,13 +139,13 @@ class Ledger:
         if pending := self.rows("SELECT version FROM release WHERE status = 'pending'"):
             return f"pending releases: {pending}"
         rows = {str(uuid.UUID(bytes=bytes(id))): state for id, state in self.rows("SELECT id, state FROM dyno")}
-        moving = {id: state for id, state in rows.items() if state not in ("up", "exited")}
+        moving = {id: state for id, state in rows.items() if state not in ("up", "frozen", "exited")}
         if moving:
             return f"dynos on their way: {moving}"
         here = set(_names(self.platform.data / "node/dynos"))
-        up = {id for id, state in rows.items() if state == "up"}
-        if here != up:
-            return f"rows without a dyno: {sorted(up - here)}, dynos without a row: {sorted(here - up)}"
+        there = {id for id, state in rows.items() if state != "exited"}
+        if here != there:
+            return f"rows without a dyno: {sorted(there - here)}, dynos without a row: {sorted(here - there)}"
         return None
 
 

@@ -64,6 +64,7 @@ fn settle(log: &File, null: &File) -> io::Result<()> {
         unsafe { libc::_exit(0) }
     }
     ignore_signals();
+    keep_deadlines();
     dup2_stdin(null)?;
     dup2_stderr(log)?;
     // SAFETY: closes what a starter leaked to us. The caller uses `log` and `null` no more and forgets them.
@@ -71,6 +72,17 @@ fn settle(log: &File, null: &File) -> io::Result<()> {
     rustix::thread::set_thread_groups(&[])?;
     umask(Mode::from_raw_mode(0o022));
     Ok(chdir("/")?)
+}
+
+/// `select` goes on after the freezer with the time that was left before it: a gunicorn worker that sleeps 15 s would
+/// sleep so long without the time in the freezer, and give its master no sign meanwhile. With this trait, which a dyno's
+/// processes inherit, it is interrupted instead, and whoever called it looks at the clock.
+fn keep_deadlines() {
+    const STICKY_TIMEOUTS: libc::c_ulong = 0x0400_0000;
+    // SAFETY: sets a flag of this process.
+    if unsafe { libc::personality(STICKY_TIMEOUTS) } == -1 {
+        note(&format!("could not set the personality: {}", io::Error::last_os_error()));
+    }
 }
 
 /// Ends the answer: whoever reads it sees the end of the file.

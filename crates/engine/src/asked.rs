@@ -13,6 +13,7 @@ use renga_model::DynoId;
 pub(crate) struct Asked {
     starts: Mutex<BTreeSet<DynoId>>,
     stops: Mutex<BTreeSet<DynoId>>,
+    freezes: Mutex<BTreeSet<DynoId>>,
     begun: Mutex<BTreeMap<DynoId, Timestamp>>,
 }
 
@@ -24,6 +25,14 @@ impl Asked {
     pub(crate) fn stop(&self, dyno: DynoId) -> bool {
         self.stops.lock().expect("nothing panics while it holds this lock").insert(dyno)
     }
+    pub(crate) fn freeze(&self, dyno: DynoId) -> bool {
+        self.freezes.lock().expect("nothing panics while it holds this lock").insert(dyno)
+    }
+    /// Whether the freeze of this dyno was asked for.
+    pub(crate) fn has_frozen(&self, dyno: DynoId) -> bool {
+        self.freezes.lock().expect("nothing panics while it holds this lock").contains(&dyno)
+    }
+
     /// When the processes of the dynos in the newest inventory began. A boot is measured from there: between the row
     /// and the process a machine may have been without power.
     pub(crate) fn set_begun(&self, begun: BTreeMap<DynoId, Timestamp>) {
@@ -36,6 +45,7 @@ impl Asked {
     pub(crate) fn ask_again(&self, dyno: DynoId) {
         self.starts.lock().expect("nothing panics while it holds this lock").remove(&dyno);
         self.stops.lock().expect("nothing panics while it holds this lock").remove(&dyno);
+        self.freezes.lock().expect("nothing panics while it holds this lock").remove(&dyno);
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Decision {
 pub enum DecisionKind {
     Start,
     Stop,
+    Freeze,
+    Thaw,
     /// Not yet.
     Wait,
     /// Not decided by us: it ended.
@@ -39,6 +41,8 @@ impl DecisionKind {
         match self {
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
             Self::Wait => "wait",
             Self::Ended => "ended",
         }

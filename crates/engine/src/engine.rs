@@ -56,6 +56,8 @@ pub struct Settings {
     pub builds_max: usize,
     /// An app of a size that sleeps does so after this long without web traffic; none: never.
     pub sleep_after: Option<std::time::Duration>,
+    /// Its web dynos are frozen for so long before they stop; none: they stop at once.
+    pub freeze_for: Option<std::time::Duration>,
     /// A dyno of the formation is replaced after this long and a little more; none: never.
     pub cycle_after: Option<std::time::Duration>,
     /// Layers, caches, outputs and git repositories together may take this many bytes before the oldest unused go.

@@ -33,6 +33,12 @@ impl PublishedRoutes {
         let said = self.0.read().expect("nothing panics while it holds this lock");
         said.as_ref().is_some_and(|s| s.leaving.contains(&dyno) && !s.answer.in_flight.contains_key(&dyno))
     }
+    /// Whether requests are under way to a dyno although its row said that it leaves.
+    pub(crate) fn is_kept(&self, dyno: DynoId) -> bool {
+        let said = self.0.read().expect("nothing panics while it holds this lock");
+        said.as_ref().is_some_and(|s| s.leaving.contains(&dyno) && s.answer.in_flight.contains_key(&dyno))
+    }
+
     /// Whether requests go to this dyno by now.
     pub fn routes_to(&self, dyno: DynoId) -> bool {
         let said = self.0.read().expect("nothing panics while it holds this lock");
@@ -61,8 +67,8 @@ mod tests {
         assert!(!published.has_left(dyno));
         let busy = Published { generation: 2, in_flight: [(dyno, 1)].into() };
         published.record(RouteTable::default(), BTreeSet::from([dyno]), busy);
-        assert!(!published.has_left(dyno));
+        assert!(!published.has_left(dyno) && published.is_kept(dyno));
         published.record(RouteTable::default(), BTreeSet::from([dyno]), Published::default());
-        assert!(published.has_left(dyno));
+        assert!(published.has_left(dyno) && !published.is_kept(dyno));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn state(state: DynoState) -> &'static str {
     match state {
         DynoState::Planned => "created",
         DynoState::Starting => "starting",
-        DynoState::Up => "up",
+        DynoState::Up | DynoState::Frozen => "up",
         DynoState::Stopping | DynoState::Exited => "down",
     }
 }

@@ -2,12 +2,18 @@
 //!
 //! ```text
 //! Planned ──start──> Starting ──ready──> Up ──ask──> Stopping ──exit──> Exited ──reap──> (row gone)
-//!    │                  │  └────────────exit──────────┼────────────────────^
-//!    └───────ask────────┴──────────────ask───────────>┘
+//!    │                  │              │  ^             ^                  ^
+//!    │                  │         freeze  thaw          │                  │
+//!    │                  │              v  │             │                  │
+//!    │                  │             Frozen ────ask───>│                  │
+//!    └───────ask────────┴──────────────────────ask─────>┘   from all: exit─┘
 //! ```
 //!
 //! * `start`: the node has been asked to run it. The row was there first, so asking twice starts one.
 //! * `ready`: a web dyno's `$PORT` answered; any other dyno's process runs.
+//! * `freeze`: its app sleeps, and it is to wait without running. In `Frozen` it has left the route table; the node
+//!   freezes it when its requests are done.
+//! * `thaw`: the node has thawed it; it takes requests again.
 //! * `ask`: somebody wants it gone: a newer release, a smaller formation, `ps:restart`, `ps:stop`, the boot limit.
 //!   In `Stopping` it has left the route table; SIGTERM follows when its requests are done.
 //! * `exit`: the process has ended, wished or not; why is in [`Exit`].
@@ -91,6 +97,7 @@ pub enum DynoState {
     Planned,
     Starting,
     Up,
+    Frozen,
     Stopping,
     Exited,
 }
@@ -99,6 +106,8 @@ pub enum DynoState {
 pub enum DynoEvent {
     Start,
     Ready,
+    Freeze,
+    Thaw,
     Ask,
     Exit,
 }
@@ -147,17 +156,19 @@ pub enum ExitReason {
 }
 
 impl DynoState {
-    pub const ALL: [DynoState; 5] = [Self::Planned, Self::Starting, Self::Up, Self::Stopping, Self::Exited];
+    pub const ALL: [DynoState; 6] =
+        [Self::Planned, Self::Starting, Self::Up, Self::Frozen, Self::Stopping, Self::Exited];
 
     /// The only judge of legal moves.
     pub fn next(self, event: DynoEvent) -> Result<DynoState, IllegalMove> {
-        use DynoEvent::{Ask, Exit, Ready, Start};
-        use DynoState::{Exited, Planned, Starting, Stopping, Up};
+        use DynoEvent::{Ask, Exit, Freeze, Ready, Start, Thaw};
+        use DynoState::{Exited, Frozen, Planned, Starting, Stopping, Up};
         match (self, event) {
             (Planned, Start) => Ok(Starting),
-            (Starting, Ready) => Ok(Up),
-            (Planned | Starting | Up, Ask) => Ok(Stopping),
-            (Planned | Starting | Up | Stopping, Exit) => Ok(Exited),
+            (Starting, Ready) | (Frozen, Thaw) => Ok(Up),
+            (Up, Freeze) => Ok(Frozen),
+            (Planned | Starting | Up | Frozen, Ask) => Ok(Stopping),
+            (Planned | Starting | Up | Frozen | Stopping, Exit) => Ok(Exited),
             (from, event) => Err(IllegalMove { from, event }),
         }
     }
@@ -166,6 +177,7 @@ impl DynoState {
             Self::Planned => "planned",
             Self::Starting => "starting",
             Self::Up => "up",
+            Self::Frozen => "frozen",
             Self::Stopping => "stopping",
             Self::Exited => "exited",
         }
@@ -199,15 +211,16 @@ mod tests {
 
     #[test]
     fn the_drawing_is_the_machine() {
-        use DynoEvent::{Ask, Exit, Ready, Start};
+        use DynoEvent::{Ask, Exit, Freeze, Ready, Start, Thaw};
         let moves = |from: DynoState| {
             let to = |event| from.next(event).map_or("-", DynoState::as_str);
-            [to(Start), to(Ready), to(Ask), to(Exit)]
+            [to(Start), to(Ready), to(Freeze), to(Thaw), to(Ask), to(Exit)]
         };
-        assert_eq!(moves(DynoState::Planned), ["starting", "-", "stopping", "exited"]);
-        assert_eq!(moves(DynoState::Starting), ["-", "up", "stopping", "exited"]);
-        assert_eq!(moves(DynoState::Up), ["-", "-", "stopping", "exited"]);
-        assert_eq!(moves(DynoState::Stopping), ["-", "-", "-", "exited"]);
-        assert_eq!(moves(DynoState::Exited), ["-", "-", "-", "-"]);
+        assert_eq!(moves(DynoState::Planned), ["starting", "-", "-", "-", "stopping", "exited"]);
+        assert_eq!(moves(DynoState::Starting), ["-", "up", "-", "-", "stopping", "exited"]);
+        assert_eq!(moves(DynoState::Up), ["-", "-", "frozen", "-", "stopping", "exited"]);
+        assert_eq!(moves(DynoState::Frozen), ["-", "-", "-", "up", "stopping", "exited"]);
+        assert_eq!(moves(DynoState::Stopping), ["-", "-", "-", "-", "-", "exited"]);
+        assert_eq!(moves(DynoState::Exited), ["-", "-", "-", "-", "-", "-"]);
     }
 }

@@ -26,6 +26,8 @@ pub const ONE_OFFS_PER_APP_MAX: usize = 50;
 pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
 /// An eco app without web traffic for this long falls asleep (Heroku).
 pub const SLEEP_AFTER: Duration = Duration::from_secs(30 * 60);
+/// The web dynos of an app that fell asleep are frozen for so long, then stopped (ours).
+pub const FREEZE_FOR: Duration = Duration::from_secs(10 * 60);
 /// A dyno is replaced after this long, and up to 15 % later (Heroku: 24 h and 0 to 216 minutes).
 pub const CYCLE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between SIGTERM and SIGKILL (Heroku, R12).

@@ -133,6 +133,14 @@ impl Runtime for NodeClient {
         self.call(Call::Stop { dyno, grace_ms }).await.and_then(done)
     }
 
+    async fn freeze(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        self.call(Call::Freeze { dyno }).await.and_then(done)
+    }
+
+    async fn thaw(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        self.call(Call::Thaw { dyno }).await.and_then(done)
+    }
+
     async fn inventory(&self) -> Result<Vec<DynoReport>, RuntimeError> {
         match self.call(Call::Inventory).await? {
             Reply::Inventory(reports) => Ok(reports),

@@ -128,6 +128,8 @@ async fn obey(hand: &Hand, call: Call, shutdown: &CancellationToken) -> Reply {
     let outcome = match call {
         Call::Start(spec) => hand.start(*spec).await.map(done),
         Call::Stop { dyno, grace_ms } => hand.stop(dyno, Duration::from_millis(grace_ms)).await.map(done),
+        Call::Freeze { dyno } => hand.freeze(dyno).await.map(done),
+        Call::Thaw { dyno } => hand.thaw(dyno).await.map(done),
         Call::Inventory => hand.inventory().await.map(Reply::Inventory),
         Call::Forget { dyno } => hand.forget(dyno).await.map(done),
         Call::Changed { seen } => tokio::select! {

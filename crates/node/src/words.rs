@@ -29,6 +29,8 @@ pub(crate) struct Request {
 pub(crate) enum Call {
     Start(Box<DynoSpec>),
     Stop { dyno: DynoId, grace_ms: u64 },
+    Freeze { dyno: DynoId },
+    Thaw { dyno: DynoId },
     Inventory,
     Forget { dyno: DynoId },
     Changed { seen: u64 },

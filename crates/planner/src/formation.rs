@@ -5,7 +5,8 @@
 //! while the predecessor serves, which is asked to stop when the successor is up; so a release that does not boot never
 //! takes the old one away. A successor that is overtaken before it is up goes at once: a slot has one dyno that serves
 //! and one that is to follow it, never more. Every other process type stops before it starts: no clock runs twice. In an
-//! app that sleeps, slots of sizes that sleep have none.
+//! app that sleeps, slots of sizes that sleep have none, or, for a while, one that is frozen; it is as good as up when
+//! the app wakes.
 
 use jiff::Timestamp;
 use renga_model::{DynoId, DynoName, DynoState, ProcessType, ReleaseId};
@@ -27,12 +28,24 @@ pub struct Slot {
     pub size: String,
     pub epoch: u64,
     pub crashes: Option<Crashes>,
-    /// The app sleeps, and with it dynos of this size.
-    pub rests: bool,
+    pub rest: Rest,
+}
+
+/// Whether the app sleeps, and with it dynos of the slot's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    Awake,
+    /// What is up is frozen and kept until then.
+    Frozen {
+        until: Timestamp,
+    },
+    Stopped,
 }
 
 /// Why a dyno stops whose slot rests: its log tells of it in a word of its own.
 pub const SLEEPS: &str = "its app sleeps";
+/// The same of a dyno that was frozen. Its log has that word already.
+const SLEEPS_ON: &str = "its app sleeps on: it was frozen for its time, or memory is short";
 /// Why a dyno is replaced that has run for a day; told as well, of a web dyno's successor when it starts, of any other
 /// dyno when it stops.
 pub const CYCLES: &str = "its day is over";
@@ -61,9 +74,23 @@ pub enum Action {
         name: DynoName,
         why: &'static str,
     },
-    /// Nothing to do for this slot before then.
+    /// Its app sleeps: it leaves the route table, and then runs no more for a while.
+    Freeze {
+        id: DynoId,
+        name: DynoName,
+    },
+    /// It is to take requests again.
+    Thaw {
+        id: DynoId,
+        name: DynoName,
+    },
+    /// Nothing to do for this slot before then: there is a pause after crashes.
     Wait {
         name: DynoName,
+        until: Timestamp,
+    },
+    /// Nothing to do for this slot before then: what is in it is frozen.
+    Keep {
         until: Timestamp,
     },
 }
@@ -85,8 +112,8 @@ pub fn plan(want: Option<&Want>, live: &[Live], now: Timestamp) -> Vec<Action> {
 }
 
 fn plan_slot(want: &Want, slot: &Slot, live: &[&Live], now: Timestamp, actions: &mut Vec<Action>) {
-    if slot.rests {
-        actions.extend(live.iter().filter_map(|dyno| stop(dyno, SLEEPS)));
+    if slot.rest != Rest::Awake {
+        actions.extend(live.iter().filter_map(|dyno| put_to_rest(slot.rest, dyno, now)));
         return;
     }
     let (fitting, others): (Vec<&Live>, Vec<&Live>) =
@@ -95,6 +122,7 @@ fn plan_slot(want: &Want, slot: &Slot, live: &[&Live], now: Timestamp, actions: 
     let surges = surges(want, slot.name.process_type());
     if let Some((kept, doubles)) = keep_best(fitting) {
         actions.extend(doubles.into_iter().filter_map(|dyno| stop(dyno, "a second of the same name")));
+        actions.extend(thaw(kept));
         if kept.state == DynoState::Up || !surges {
             actions.extend(others.into_iter().filter_map(|dyno| stop(dyno, "replaced by its successor")));
         } else {
@@ -117,12 +145,30 @@ fn plan_slot(want: &Want, slot: &Slot, live: &[&Live], now: Timestamp, actions: 
     }
 }
 
-/// Stops of those that do not fit, but for the youngest that is up, which serves until its successor does. Without
-/// them releases that follow each other faster than they boot would pile up in one slot.
+/// Stops of those that do not fit, but for the youngest that is up (or would be, but that it is frozen), which serves
+/// until its successor does. Without them releases that follow each other faster than they boot would pile up in one
+/// slot.
 fn overtaken(others: &[&Live]) -> Vec<Action> {
-    let serving = others.iter().rev().find(|dyno| dyno.state == DynoState::Up).map(|dyno| dyno.id);
-    let goes = others.iter().filter(|dyno| Some(dyno.id) != serving);
-    goes.filter_map(|dyno| stop(dyno, "overtaken before it served")).collect()
+    let youngest = |state| others.iter().rev().find(move |dyno| dyno.state == state);
+    let serving = youngest(DynoState::Up).or_else(|| youngest(DynoState::Frozen));
+    let goes = others.iter().filter(|dyno| Some(dyno.id) != serving.map(|serving| serving.id));
+    let stops = goes.filter_map(|dyno| stop(dyno, "overtaken before it served"));
+    stops.chain(serving.and_then(|dyno| thaw(dyno))).collect()
+}
+
+fn put_to_rest(rest: Rest, dyno: &Live, now: Timestamp) -> Option<Action> {
+    match (rest, dyno.state) {
+        (Rest::Frozen { until }, DynoState::Up) if until > now => {
+            Some(Action::Freeze { id: dyno.id, name: dyno.name.clone() })
+        }
+        (Rest::Frozen { until }, DynoState::Frozen) if until > now => Some(Action::Keep { until }),
+        (_, DynoState::Frozen) => stop(dyno, SLEEPS_ON),
+        _ => stop(dyno, SLEEPS),
+    }
+}
+
+fn thaw(dyno: &Live) -> Option<Action> {
+    (dyno.state == DynoState::Frozen).then(|| Action::Thaw { id: dyno.id, name: dyno.name.clone() })
 }
 
 fn is_wanted(dyno: &Live, want: &Want, slot: &Slot) -> bool {
@@ -141,8 +187,9 @@ fn is_old(dyno: &Live, now: Timestamp) -> bool {
 fn keep_best(fitting: Vec<&Live>) -> Option<(&Live, Vec<&Live>)> {
     let rank = |dyno: &Live| match dyno.state {
         DynoState::Up => 0,
-        DynoState::Starting => 1,
-        _ => 2,
+        DynoState::Frozen => 1,
+        DynoState::Starting => 2,
+        _ => 3,
     };
     let mut sorted = fitting;
     sorted.sort_by_key(|dyno| (rank(dyno), dyno.id));

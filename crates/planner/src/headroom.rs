@@ -60,6 +60,7 @@ fn is_busy(actions: &[Action], live: &[Live]) -> bool {
         Action::Stop { .. } => true,
         Action::Wait { name, .. } => name.process_type().is_web(),
         Action::Start { name, .. } => name.process_type().is_web() && starts_beside(action, live).is_none(),
+        Action::Freeze { .. } | Action::Thaw { .. } | Action::Keep { .. } => false,
     });
     moves || acts
 }
@@ -82,7 +83,7 @@ mod tests {
     use renga_model::{Id, ReleaseId};
 
     use super::*;
-    use crate::formation::{Slot, Want, plan};
+    use crate::formation::{Rest, Slot, Want, plan};
 
     fn release(version: u64) -> ReleaseId {
         Id::from_uuid(format!("00000000-0000-4000-8000-{version:012}").parse().unwrap())
@@ -108,7 +109,7 @@ mod tests {
             size: "Basic".into(),
             epoch: 0,
             crashes: None,
-            rests: false,
+            rest: Rest::Awake,
         };
         Want { release: release(4), slots: slots.split(' ').map(slot).collect(), preboot: true }
     }

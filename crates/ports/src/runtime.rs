@@ -22,6 +22,15 @@ pub trait Runtime: Send + Sync + 'static {
     /// Asking again, or for a dyno that is gone, is fine.
     async fn stop(&self, dyno: DynoId, grace: Duration) -> Result<(), RuntimeError>;
 
+    /// Halts all processes of a dyno where they are; its supervisor goes on, and so does what the kernel does for it
+    /// (connections are accepted, and wait). Every now and then it may run for a moment, so that processes which watch
+    /// each other are not alarmed. Asking again is fine; a later wish to stop it thaws it first.
+    /// Refused where the machine can't, and for one that is to stop: it runs on then.
+    async fn freeze(&self, dyno: DynoId) -> Result<(), RuntimeError>;
+
+    /// Returns when the dyno runs. Asking again, or for one that was never frozen, is fine.
+    async fn thaw(&self, dyno: DynoId) -> Result<(), RuntimeError>;
+
     /// All dynos that have not been forgotten.
     async fn inventory(&self) -> Result<Vec<DynoReport>, RuntimeError>;
 
@@ -174,6 +183,8 @@ pub struct DynoReport {
     /// Where its `$PORT` is reached, once it has a network.
     pub address: Option<SocketAddr>,
     pub started_at: Option<Timestamp>,
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,6 +233,9 @@ pub struct LayerInfo {
 pub struct Capacity {
     pub memory_bytes_total: u64,
     pub memory_bytes_free: u64,
+    /// Of the last ten seconds, the share in which some task waited for memory. None where nobody counts it.
+    #[serde(default)]
+    pub memory_stalled_percent: Option<u8>,
     pub disk_bytes_free: u64,
     pub disk_bytes_total: u64,
     /// What the writable layers of dynos take of it.

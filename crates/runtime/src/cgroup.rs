@@ -4,6 +4,7 @@
 //! or of the v2 tree. (Not below the node's own group: on a v2 machine that could then hold no process any more, and
 //! a restarted service would not get back in.) The hand removes it only when the supervisor could not.
 
+mod freezer;
 mod listeners;
 mod usage;
 
@@ -146,10 +147,8 @@ impl Cgroups {
             if Instant::now() > deadline {
                 return Err(HandError::Refused(format!("processes of dyno {dyno} do not die: {pids:?}")));
             }
-            for group in &groups {
-                // A frozen process dies only when it thaws. Groups without a freezer have no such file.
-                fs::write(group.join("freezer.state"), "THAWED").ok();
-            }
+            // A frozen process dies only when it thaws (v1).
+            self.thaw(dyno).ok();
             for pid in pids {
                 // It may be gone by now; the next round looks again.
                 kill_process(pid, Signal::KILL).ok();

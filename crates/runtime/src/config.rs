@@ -72,6 +72,9 @@ pub(crate) const STOP_SLACK: Duration = Duration::from_secs(10);
 /// A layer mount without users is kept this long.
 pub(crate) const LAYER_IDLE: Duration = Duration::from_secs(10 * 60);
 pub(crate) const LAYER_SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often what is frozen may run for a moment, and for how long.
+pub(crate) const BREATH_EVERY: Duration = Duration::from_secs(2);
+pub(crate) const BREATH: Duration = Duration::from_millis(20);
 /// How often the firewall rules are looked after: other programs flush and rewrite them.
 pub(crate) const NETWORK_GUARD_EVERY: Duration = Duration::from_secs(15);
 /// External programs: quick ones (nft, iptables, mkfs.ext4) and packing.

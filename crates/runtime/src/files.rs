@@ -96,8 +96,31 @@ fn meminfo(name: &str) -> Result<u64> {
     meminfo_bytes(name).ok_or_else(|| HandError::NotFound(format!("{name} in /proc/meminfo")))
 }
 
+/// From the kernel's account of pressure, where it keeps one: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`.
+pub(crate) fn memory_stalled_percent() -> Option<u8> {
+    stalled_percent(&fs::read_to_string("/proc/pressure/memory").ok()?)
+}
+
+fn stalled_percent(pressure: &str) -> Option<u8> {
+    let some = pressure.lines().find_map(|line| line.strip_prefix("some "))?;
+    let average = some.split_whitespace().find_map(|word| word.strip_prefix("avg10="))?;
+    average.split('.').next()?.parse().ok()
+}
+
 pub(crate) fn meminfo_bytes(name: &str) -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_is_told_where_it_is_counted() {
+        let pressure = "some avg10=12.75 avg60=0.00 avg300=0.00 total=32357314\nfull avg10=0.00 avg60=0.00\n";
+        assert_eq!(stalled_percent(pressure), Some(12));
+        assert_eq!(stalled_percent(""), None);
+    }
 }

@@ -175,6 +175,8 @@ async fn obey(inner: &Arc<Inner>, entry: &Arc<Entry>) {
             continue;
         };
         let deadline = order.asked_at + order.grace + STOP_SLACK;
+        // A frozen process hears no signal.
+        thaw(inner, entry).await;
         tokio::select! {
             biased;
             // A newer wish, most likely with a shorter grace.
@@ -202,6 +204,12 @@ async fn ask_to_stop(inner: &Inner, entry: &Entry, order: StopOrder, deadline: I
         sleep(RETRY_PAUSE).await;
     }
     tokio::time::sleep_until(deadline).await;
+}
+
+async fn thaw(inner: &Arc<Inner>, entry: &Arc<Entry>) {
+    let (thawing, entry) = (Arc::clone(inner), Arc::clone(entry));
+    let thawed = inner.tasks.spawn_blocking(move || thawing.thaw(&entry)).await;
+    thawed.map(tell).map(drop).unwrap_or_else(|error| tracing::error!(%error, "thawing a dyno panicked"));
 }
 
 async fn kill_all(inner: &Arc<Inner>, entry: &Arc<Entry>) {

@@ -25,10 +25,10 @@ use crate::{
     attach,
     cgroup::Cgroups,
     check,
-    config::{CHANGED_TIMEOUT, Config, LAYER_SWEEP_EVERY, NETWORK_GUARD_EVERY},
+    config::{BREATH_EVERY, CHANGED_TIMEOUT, Config, LAYER_SWEEP_EVERY, NETWORK_GUARD_EVERY},
     disk::unique,
     error::{Doing, Result, tell},
-    files::{disk_free, disk_usage, memory_available, memory_total},
+    files::{disk_free, disk_usage, memory_available, memory_stalled_percent, memory_total},
     follow::{Lead, follow},
     guard::guard,
     images::Images,
@@ -82,6 +82,7 @@ impl Hand {
             inner.tasks.spawn(follow(Arc::clone(&inner), entry, Lead::Adopted(handle)));
         }
         inner.tasks.spawn(every(Arc::clone(&inner), LAYER_SWEEP_EVERY, Inner::sweep_images));
+        inner.tasks.spawn(every(Arc::clone(&inner), BREATH_EVERY, Inner::breathe));
         inner.tasks.spawn(every(Arc::clone(&inner), NETWORK_GUARD_EVERY, |inner| inner.network.guard()));
         inner.tasks.spawn(guard(Arc::clone(&inner)));
         Ok(Self { inner })
@@ -111,9 +112,13 @@ impl Hand {
         joined(self.inner.tasks.spawn_blocking(move || work(&inner)).await)
     }
 
-    fn exited(&self, id: DynoId) -> std::result::Result<Arc<Entry>, RuntimeError> {
+    fn known(&self, id: DynoId) -> std::result::Result<Arc<Entry>, RuntimeError> {
         let entry = self.inner.table().get(id);
-        let entry = entry.ok_or_else(|| RuntimeError::NotFound(format!("dyno {id}")))?;
+        entry.ok_or_else(|| RuntimeError::NotFound(format!("dyno {id}")))
+    }
+
+    fn exited(&self, id: DynoId) -> std::result::Result<Arc<Entry>, RuntimeError> {
+        let entry = self.known(id)?;
         if entry.has_exited() {
             Ok(entry)
         } else {
@@ -142,6 +147,16 @@ impl Runtime for Hand {
             entry.order_stop(StopOrder { grace, asked_at: Instant::now() });
         }
         Ok(())
+    }
+
+    async fn freeze(&self, dyno: DynoId) -> std::result::Result<(), RuntimeError> {
+        let entry = self.known(dyno)?;
+        Ok(self.blocking(move |inner| inner.freeze(&entry)).await?)
+    }
+
+    async fn thaw(&self, dyno: DynoId) -> std::result::Result<(), RuntimeError> {
+        let entry = self.known(dyno)?;
+        Ok(self.blocking(move |inner| inner.thaw(&entry)).await?)
     }
 
     async fn inventory(&self) -> std::result::Result<Vec<DynoReport>, RuntimeError> {
@@ -246,6 +261,7 @@ impl Runtime for Hand {
             Ok(Capacity {
                 memory_bytes_total: memory_total()?,
                 memory_bytes_free: memory_available()?,
+                memory_stalled_percent: memory_stalled_percent(),
                 disk_bytes_free,
                 disk_bytes_total,
                 disk_bytes_dynos: inner.table().all().iter().map(|entry| inner.disk_bytes(entry)).sum(),

@@ -35,6 +35,7 @@ mod end;
 mod error;
 mod files;
 mod follow;
+mod freeze;
 mod guard;
 mod hand;
 mod host;

@@ -9,7 +9,7 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -201,6 +201,7 @@ fn adopt(inner: &Inner, id: DynoId) -> Result<Option<(Arc<Entry>, OwnedFd)>> {
         return Ok(None);
     }
     if let Some(handle) = find_supervisor(inner, id, &dyno.label()) {
+        entry.frozen.store(inner.cgroups.is_frozen(id), Ordering::Relaxed);
         return Ok(Some((entry, handle)));
     }
     if let Some(exit) = directory.read_exit().map_err(unreadable).doing("read", dyno.exit().display())? {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,6 +34,10 @@ pub(crate) struct Entry {
     pub(crate) stop: watch::Sender<Option<StopOrder>>,
     /// Why the node itself ends it.
     pub(crate) evicted: OnceLock<String>,
+    /// Whether it is to be kept frozen.
+    pub(crate) frozen: AtomicBool,
+    /// Held while it is frozen or thawed.
+    pub(crate) freezer: Mutex<()>,
     /// Held while something works on what an exited dyno left: packing, reading, forgetting.
     pub(crate) work: tokio::sync::Mutex<()>,
 }
@@ -50,8 +57,16 @@ pub(crate) struct StopOrder {
 impl Entry {
     pub(crate) fn new(label: Label, plan: Plan) -> Self {
         let seen = Mutex::new(Seen { phase: DynoPhase::Starting, started_at: None });
-        let (stop, evicted) = (watch::Sender::new(None), OnceLock::new());
-        Self { label, plan, seen, stop, evicted, work: tokio::sync::Mutex::default() }
+        Self {
+            label,
+            plan,
+            seen,
+            stop: watch::Sender::new(None),
+            evicted: OnceLock::new(),
+            frozen: AtomicBool::new(false),
+            freezer: Mutex::default(),
+            work: tokio::sync::Mutex::default(),
+        }
     }
     /// Asking again does not lengthen the grace.
     pub(crate) fn order_stop(&self, order: StopOrder) {
@@ -73,6 +88,7 @@ impl Entry {
             phase: seen.phase,
             address: self.plan.port_address(),
             started_at: seen.started_at,
+            frozen: self.frozen.load(Ordering::Relaxed),
         }
     }
     pub(crate) fn has_exited(&self) -> bool {

@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) dyno_disk_bytes: u64,
     /// None: eco apps never sleep.
     pub(crate) sleep_after: Option<Duration>,
+    /// None: web dynos of an app that sleeps stop at once.
+    pub(crate) freeze_for: Option<Duration>,
     /// None: dynos are not replaced for their age.
     pub(crate) cycle_after: Option<Duration>,
     pub(crate) disk_budget_bytes: u64,
@@ -176,6 +178,7 @@ impl Typed {
             build_disk_bytes: self.builds.disk_mib.unwrap_or(8 * 1024) * MIB,
             dyno_disk_bytes: self.dynos.disk_mib.unwrap_or(2 * 1024) * MIB,
             sleep_after: seconds(self.dynos.sleep_after_seconds, limits::SLEEP_AFTER),
+            freeze_for: seconds(self.dynos.freeze_seconds, limits::FREEZE_FOR),
             cycle_after: seconds(self.dynos.cycle_after_seconds, limits::CYCLE_AFTER),
             disk_budget_bytes: self.disk.budget_mib.unwrap_or(20 * 1024) * MIB,
             disk_floor_bytes,
@@ -344,12 +347,15 @@ mod tests {
     fn zero_is_never() {
         let times = |text: &str| {
             let config = toml::from_str::<Typed>(text).unwrap().finish().unwrap();
-            (config.sleep_after, config.cycle_after)
+            (config.sleep_after, config.freeze_for, config.cycle_after)
         };
-        assert_eq!(times(""), (Some(limits::SLEEP_AFTER), Some(limits::CYCLE_AFTER)));
-        assert_eq!(times("[dynos]\nsleep_after_seconds = 0\ncycle_after_seconds = 0"), (None, None));
-        let quick = "[dynos]\nsleep_after_seconds = 5\ncycle_after_seconds = 7";
-        assert_eq!(times(quick), (Some(Duration::from_secs(5)), Some(Duration::from_secs(7))));
+        let default = (Some(limits::SLEEP_AFTER), Some(limits::FREEZE_FOR), Some(limits::CYCLE_AFTER));
+        assert_eq!(times(""), default);
+        let never = "[dynos]\nsleep_after_seconds = 0\nfreeze_seconds = 0\ncycle_after_seconds = 0";
+        assert_eq!(times(never), (None, None, None));
+        let quick = "[dynos]\nsleep_after_seconds = 5\nfreeze_seconds = 6\ncycle_after_seconds = 7";
+        let [five, six, seven] = [5, 6, 7].map(|time| Some(Duration::from_secs(time)));
+        assert_eq!(times(quick), (five, six, seven));
     }
 
     #[test]

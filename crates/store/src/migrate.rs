@@ -14,6 +14,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_ledger", include_str!("../migrations/0001_ledger.sql")),
     ("0002_sleep", include_str!("../migrations/0002_sleep.sql")),
     ("0003_attach_client", include_str!("../migrations/0003_attach_client.sql")),
+    ("0004_freeze", include_str!("../migrations/0004_freeze.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.

@@ -107,6 +107,7 @@ impl Runtime for SimRuntime {
             phase: DynoPhase::Starting,
             address: None,
             started_at: None,
+            frozen: false,
         };
         let mut dynos = self.dynos.lock().expect("nothing panics while it holds this lock");
         dynos.entry(spec.id).or_insert(Sim { spec, report, stopped_with: None });
@@ -115,6 +116,14 @@ impl Runtime for SimRuntime {
     }
     async fn stop(&self, dyno: DynoId, grace: Duration) -> Result<(), RuntimeError> {
         self.change(dyno, |sim| sim.stopped_with = Some(grace));
+        Ok(())
+    }
+    async fn freeze(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        self.change(dyno, |sim| sim.report.frozen = true);
+        Ok(())
+    }
+    async fn thaw(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        self.change(dyno, |sim| sim.report.frozen = false);
         Ok(())
     }
     async fn inventory(&self) -> Result<Vec<DynoReport>, RuntimeError> {
@@ -178,6 +187,7 @@ impl Runtime for SimRuntime {
         Ok(Capacity {
             memory_bytes_total: 16 * GIB,
             memory_bytes_free: 8 * GIB,
+            memory_stalled_percent: None,
             disk_bytes_free: 64 * GIB,
             disk_bytes_total: 128 * GIB,
             disk_bytes_dynos: 0,

@@ -149,6 +149,8 @@ pub fn state_shown(state: DynoState, kind: DynoKind, is_idle: bool) -> &'static 
         (DynoState::Planned | DynoState::Starting, _) => "starting",
         (DynoState::Up, _) => "up",
         (DynoState::Stopping, _) => "down",
+        // It sleeps as one that was stopped for it does.
+        (DynoState::Frozen, _) => "idle",
         (DynoState::Exited, DynoKind::Formation) if is_idle => "idle",
         (DynoState::Exited, DynoKind::Formation) => "crashed",
         (DynoState::Exited, _) => "complete",
@@ -234,6 +236,7 @@ mod tests {
         assert_eq!(state_shown(DynoState::Planned, DynoKind::Formation, false), "starting");
         assert_eq!(state_shown(DynoState::Exited, DynoKind::Formation, false), "crashed");
         assert_eq!(state_shown(DynoState::Exited, DynoKind::Formation, true), "idle");
+        assert_eq!(state_shown(DynoState::Frozen, DynoKind::Formation, false), "idle");
         assert_eq!(state_shown(DynoState::Exited, DynoKind::OneOff, false), "complete");
     }
 

@@ -12,6 +12,9 @@ pub struct DynoUsage {
     pub memory_quota_bytes: u64,
     /// 100 is one processor, over at most the last 20 seconds or so. Null where the machine does not count it.
     pub cpu_percent: Option<f64>,
+    /// It runs no more, and keeps its memory.
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 impl DynoUsage {
@@ -21,7 +24,8 @@ impl DynoUsage {
         memory_quota_bytes: u64,
         cpu_percent: Option<f64>,
     ) -> Self {
-        let dyno = NameId { id: dyno.id.uuid(), name: dyno.name.to_string() };
-        Self { dyno, memory_bytes, memory_quota_bytes, cpu_percent }
+        let frozen = dyno.state == renga_model::DynoState::Frozen;
+        let name = NameId { id: dyno.id.uuid(), name: dyno.name.to_string() };
+        Self { dyno: name, memory_bytes, memory_quota_bytes, cpu_percent, frozen }
     }
 }

@@ -31,7 +31,7 @@ pub struct WhyDyno {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WhySeen {
-    /// As `ps` shows it, or `crashed`.
+    /// As `ps` shows it, `crashed`, or `frozen`, which `ps` shows as `idle`.
     pub state: String,
     pub release: Option<u64>,
     pub since: Time,
@@ -41,7 +41,7 @@ pub struct WhySeen {
 pub struct WhyDecision {
     pub at: Time,
     pub dyno: String,
-    /// `start`, `stop`, `wait` or `ended`.
+    /// `start`, `stop`, `freeze`, `thaw`, `wait` or `ended`.
     pub action: String,
     pub reason: String,
 }

@@ -286,6 +286,7 @@ fn settings(url: &str, address: SocketAddr, rendezvous: u16, folder: &std::path:
         build_memory_bytes: 1 << 30,
         build_timeout: renga_model::limits::BUILD_TIMEOUT,
         sleep_after: None,
+        freeze_for: None,
         cycle_after: None,
         builds_max: 1,
         disk_budget_bytes: 1 << 30,

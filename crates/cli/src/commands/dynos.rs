@@ -120,7 +120,8 @@ fn taken(used: Option<&DynoUsage>) -> String {
     const MIB: u64 = 1024 * 1024;
     let Some(used) = used else { return String::new() };
     let cpu = used.cpu_percent.map(|percent| format!(", {percent:.0}% of a processor")).unwrap_or_default();
-    format!(", {} of {} MiB{cpu}", used.memory_bytes / MIB, used.memory_quota_bytes / MIB)
+    let frozen = if used.frozen { ", frozen" } else { "" };
+    format!("{frozen}, {} of {} MiB{cpu}", used.memory_bytes / MIB, used.memory_quota_bytes / MIB)
 }
 
 /// One-off dynos first; `web.2` before `web.10`.

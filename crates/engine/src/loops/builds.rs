@@ -100,7 +100,11 @@ async fn step(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
     };
     match dyno.state {
         DynoState::Exited => finish::conclude(engine, &facts, dyno).await,
-        DynoState::Planned | DynoState::Starting | DynoState::Up | DynoState::Stopping => {
+        DynoState::Planned
+        | DynoState::Starting
+        | DynoState::Up
+        | DynoState::Frozen
+        | DynoState::Stopping => {
             engine.logs.follow_output(&facts.build.id.to_string(), dyno.id);
             if let Err(failed) = dynos::ask_to_start(engine, dyno, prepare::spec(engine, &facts, dyno)?).await
             {

@@ -55,8 +55,9 @@ pub(crate) async fn end_now(engine: &Engine, dyno: &Dyno) -> Result<(), Refusal>
     engine.runtime.stop(id, Duration::ZERO).await.map_err(error::runtime)
 }
 
-/// Records how a dyno ended and tells whoever waits for it. A formation dyno that was asked to stop leaves no row, unless
-/// its app sleeps: then it stays as `Exited` (idle) until it wakes. One that ended by itself stays as `Exited` (crashed)
+/// Records how a dyno ended and tells whoever waits for it. A formation dyno that was asked to stop, or was frozen and so
+/// did not end for anything that it did, leaves no row, unless its app sleeps: then it stays as `Exited` (idle) until it
+/// wakes. One that ended by itself stays as `Exited` (crashed)
 /// until its successor is planned. The rows of one-offs, builds and release commands are their loops' business.
 pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Result<(), Refusal> {
     let (row, ended, now) = (dyno.clone(), exit.clone(), engine.now());
@@ -66,7 +67,7 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
         if current.state == DynoState::Exited {
             return Ok(false);
         }
-        if formation && current.state == DynoState::Stopping {
+        if formation && matches!(current.state, DynoState::Stopping | DynoState::Frozen) {
             match rests(tx, &current)? {
                 true => {
                     let idled = Exit { reason: ExitReason::Idled, ..ended };
@@ -133,7 +134,7 @@ fn tell_exit(engine: &Engine, dyno: &Dyno, exit: &Exit) {
         say(words::exited(exit));
     }
     let to = match (&dyno.worker, dyno.state) {
-        (Worker::Formation, DynoState::Stopping) => "down",
+        (Worker::Formation, DynoState::Stopping | DynoState::Frozen) => "down",
         (Worker::Formation, _) => "crashed",
         _ => "complete",
     };

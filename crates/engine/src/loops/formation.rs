@@ -9,10 +9,10 @@ use renga_model::{
     App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoSize, DynoState, Formation, Refusal, Release, Slug,
     Worker, limits,
 };
-use renga_planner::{Action, CYCLES, Crashes, Live, NO_ROOM, SLEEPS, Slot, Want};
-use renga_store::{OrNone, Read};
+use renga_planner::{Action, CYCLES, Crashes, Live, NO_ROOM, Rest, SLEEPS, Slot, Want};
+use renga_store::{OrNone, Read, Sleep};
 
-use super::dynos;
+use super::{dynos, freeze};
 use crate::{
     DecisionKind, Engine,
     driver::{Loop, Next},
@@ -61,12 +61,15 @@ impl Loop for Formations {
         let actions = headroom::within(engine, &facts, actions).await?;
         let wait = earliest_wait(&actions, engine.now());
         note(engine, app, &actions);
-        let changed = carry_out(engine, &facts, actions).await?;
+        // Requests wait for these; for the others nobody does.
+        let thawed = freeze::thaw(engine, &facts.app, &actions).await?;
+        let changed = carry_out(engine, &facts, actions).await? || thawed;
         let facts = match changed {
             true => look(engine, app).await?.unwrap_or(facts),
             false => facts,
         };
         start_all(engine, &facts).await?;
+        freeze::freeze(engine, &facts).await?;
         let next = [wait, watch_boots(engine, &facts).await?, stop_all(engine, &facts).await?];
         Ok(next.into_iter().flatten().min().map_or(Next::Rest, Next::Again))
     }
@@ -75,13 +78,13 @@ impl Loop for Formations {
 // === what a pass knows ===
 
 pub(crate) struct Facts {
-    app: App,
+    pub(crate) app: App,
     pub(crate) release: Option<Release>,
     slug: Option<Slug>,
     formation: Vec<Formation>,
     pub(crate) dynos: Vec<Dyno>,
     pub(crate) crashes: BTreeMap<DynoName, Crashes>,
-    pub(crate) asleep: bool,
+    pub(crate) sleep: Option<Sleep>,
 }
 
 pub(crate) async fn look(engine: &Engine, app: AppId) -> Result<Option<Facts>, Refusal> {
@@ -106,8 +109,8 @@ fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
     let formation = read.formation_list(app.id)?;
     let slots = read.slot_fetch_all(app.id)?.into_iter();
     let crashes = slots.map(|s| (s.name, Crashes { count: s.crashes, last_at: s.last_crash_at })).collect();
-    let asleep = read.sleep_fetch(app.id)?.is_some_and(|sleep| sleep.asleep);
-    Ok(Some(Facts { app, release, slug, formation, dynos, crashes, asleep }))
+    let sleep = read.sleep_fetch(app.id)?.filter(|sleep| sleep.asleep);
+    Ok(Some(Facts { app, release, slug, formation, dynos, crashes, sleep }))
 }
 
 impl Facts {
@@ -133,13 +136,24 @@ impl Facts {
     }
 
     fn slots(&self, formation: &Formation) -> Vec<Slot> {
-        let rests = self.asleep && DynoSize::sleeps(&formation.size);
+        let rest = self.rest(formation);
         let slot = |number| {
             let name = DynoName::new(formation.process_type.clone(), number);
             let crashes = self.crashes.get(&name).copied();
-            Slot { name, size: formation.size.clone(), epoch: formation.epoch, crashes, rests }
+            Slot { name, size: formation.size.clone(), epoch: formation.epoch, crashes, rest }
         };
         (1..=formation.quantity).map(slot).collect()
+    }
+
+    /// Workers are not frozen: whoever holds a job keeps it from the others.
+    fn rest(&self, formation: &Formation) -> Rest {
+        let Some(sleep) = self.sleep.filter(|_| DynoSize::sleeps(&formation.size)) else {
+            return Rest::Awake;
+        };
+        match sleep.frozen_until.filter(|_| formation.process_type.is_web()) {
+            Some(until) => Rest::Frozen { until },
+            None => Rest::Stopped,
+        }
     }
 
     fn formation_of(&self, name: &DynoName) -> Option<&Formation> {
@@ -166,6 +180,9 @@ fn note(engine: &Engine, app: AppId, actions: &[Action]) {
         let (name, decision) = match action {
             Action::Start { name, why } => (name, (DecisionKind::Start, (*why).to_owned())),
             Action::Stop { name, why, .. } => (name, (DecisionKind::Stop, (*why).to_owned())),
+            Action::Freeze { name, .. } => (name, (DecisionKind::Freeze, SLEEPS.to_owned())),
+            Action::Thaw { name, .. } => (name, (DecisionKind::Thaw, "its app is awake".to_owned())),
+            Action::Keep { .. } => continue,
             Action::Wait { name, until } => {
                 let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
                 (name, (DecisionKind::Wait, format!("it is not started again before {until}")))
@@ -177,7 +194,7 @@ fn note(engine: &Engine, app: AppId, actions: &[Action]) {
 
 fn earliest_wait(actions: &[Action], now: Timestamp) -> Option<Duration> {
     let until = actions.iter().filter_map(|action| match action {
-        Action::Wait { until, .. } => Some(*until),
+        Action::Wait { until, .. } | Action::Keep { until } => Some(*until),
         _ => None,
     });
     until.min().map(|until| positive(until.duration_since(now)))
@@ -194,19 +211,22 @@ async fn carry_out(engine: &Engine, facts: &Facts, actions: Vec<Action>) -> Resu
     let now = engine.now();
     let mut fresh = Vec::new();
     let mut stops = Vec::new();
+    let mut freezes = Vec::new();
     for action in actions {
         match action {
             Action::Start { name, why } => fresh.extend(new_row(facts, name, now).map(|row| (row, why))),
             Action::Stop { id, name, why } => stops.push((id, name, why)),
-            Action::Wait { .. } => {}
+            Action::Freeze { id, name } => freezes.push((id, name)),
+            Action::Thaw { .. } | Action::Wait { .. } | Action::Keep { .. } => {}
         }
     }
     let superseded = superseded(facts, &fresh);
-    if fresh.is_empty() && stops.is_empty() && superseded.is_empty() {
+    if fresh.is_empty() && stops.is_empty() && freezes.is_empty() && superseded.is_empty() {
         return Ok(false);
     }
     let rows: Vec<_> = fresh.iter().map(|(row, _)| row.clone()).collect();
-    let leaving: Vec<_> = stops.iter().map(|(id, ..)| *id).collect();
+    let stopped = stops.iter().map(|(id, ..)| (*id, DynoEvent::Ask));
+    let leaving: Vec<_> = stopped.chain(freezes.iter().map(|(id, _)| (*id, DynoEvent::Freeze))).collect();
     let commit = engine.store.write(move |tx| -> Result<(), Refusal> {
         for id in superseded {
             tx.dyno_delete(id)?;
@@ -215,9 +235,9 @@ async fn carry_out(engine: &Engine, facts: &Facts, actions: Vec<Action>) -> Resu
             tx.dyno_insert(&row)?;
             tx.dyno_move(row.id, row.generation, DynoEvent::Start, now)?;
         }
-        for id in leaving {
+        for (id, event) in leaving {
             let Some(row) = tx.dyno_fetch(id).or_none()? else { continue };
-            tx.dyno_move(id, row.generation, DynoEvent::Ask, now)?;
+            tx.dyno_move(id, row.generation, event, now)?;
         }
         Ok(())
     });
@@ -237,6 +257,10 @@ async fn carry_out(engine: &Engine, facts: &Facts, actions: Vec<Action>) -> Resu
     for (id, name, why) in &stops {
         tell_why(engine, facts.app.id, name, why, now);
         tracing::info!(app.name = %facts.app.name, dyno.name = %name, dyno.id = %id, "stop {name}: {why}");
+    }
+    for (id, name) in &freezes {
+        tell_why(engine, facts.app.id, name, SLEEPS, now);
+        tracing::info!(app.name = %facts.app.name, dyno.name = %name, dyno.id = %id, "freeze {name}: {SLEEPS}");
     }
     engine.wake.routes();
     Ok(true)

@@ -102,6 +102,7 @@ async fn adopt(engine: &Engine, row: &Dyno, report: &DynoReport) -> Result<(), R
         return record_exit(engine, row, exit.clone()).await;
     }
     follow(engine, row);
+    reconcile_freeze(engine, row, report).await?;
     if report.phase == DynoPhase::Ready && row.state == DynoState::Starting {
         let (id, generation, address, now) = (row.id, row.generation, report.address, engine.now());
         let up = engine.store.write(move |tx| -> Result<(), Refusal> {
@@ -119,6 +120,22 @@ async fn adopt(engine: &Engine, row: &Dyno, report: &DynoReport) -> Result<(), R
         wake_owner(engine, row).await?;
     }
     Ok(())
+}
+
+/// After a crash of either side between asking and doing.
+async fn reconcile_freeze(engine: &Engine, row: &Dyno, report: &DynoReport) -> Result<(), Refusal> {
+    match (row.state, report.frozen) {
+        (DynoState::Frozen, false) if engine.asked.has_frozen(row.id) => {
+            engine.asked.ask_again(row.id);
+            wake_owner(engine, row).await
+        }
+        // One that is to stop is thawed by that.
+        (DynoState::Planned | DynoState::Starting | DynoState::Up, true) => {
+            // Between the report and the row it may have been thawed; then this changes nothing.
+            engine.runtime.thaw(row.id).await.map_err(error::runtime)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Output of formation dynos and detached one-offs belongs in the app's log.

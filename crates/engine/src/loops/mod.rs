@@ -4,6 +4,7 @@ pub(crate) mod builds;
 pub(crate) mod deletions;
 pub(crate) mod dynos;
 pub(crate) mod formation;
+pub(crate) mod freeze;
 pub(crate) mod garbage;
 pub(crate) mod inventory;
 pub(crate) mod one_offs;

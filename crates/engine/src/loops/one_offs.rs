@@ -55,7 +55,7 @@ impl Loop for OneOffs {
         let Some(facts) = gather(engine, dyno).await? else { return Ok(Next::Rest) };
         match facts.dyno.state {
             DynoState::Planned => begin(engine, facts).await,
-            DynoState::Starting | DynoState::Up => keep(engine, &facts).await,
+            DynoState::Starting | DynoState::Up | DynoState::Frozen => keep(engine, &facts).await,
             DynoState::Stopping => stop(engine, &facts.dyno).await,
             DynoState::Exited => clear(engine, &facts.dyno).await,
         }

@@ -58,9 +58,11 @@ impl Loop for Routes {
         let table = RouteTable { generation, apps };
         match engine.routes.publish(&table).await {
             Ok(answer) => {
-                let (dynos, apps): (BTreeSet<_>, BTreeSet<_>) = leaving.into_iter().unzip();
-                engine.published.record(table, dynos, answer);
+                engine.published.record(table, leaving.keys().copied().collect(), answer);
                 engine.changes.tell();
+                // What is frozen stays so for a while, and waits for nothing.
+                let waits = leaving.into_iter().filter(|(dyno, _)| !engine.asked.has_frozen(*dyno));
+                let apps: BTreeSet<_> = waits.map(|(_, app)| app).collect();
                 apps.into_iter().for_each(|app| engine.wake.formation(app));
                 let draining = engine.published.is_draining();
                 Ok(if draining { Next::Again(DRAIN_LOOK) } else { Next::Rest })
@@ -84,16 +86,16 @@ impl Loop for Routes {
     }
 }
 
-/// Dynos that were asked to go, and their apps.
-type Leaving = Vec<(DynoId, AppId)>;
+/// Dynos that were asked to go or are to be frozen, and their apps.
+type Leaving = BTreeMap<DynoId, AppId>;
 
 /// What routing needs of every app, and the dynos that leave, those of destroyed apps too.
 fn gather(read: &Read<'_>, domain: &str) -> Result<(Vec<AppFacts>, Leaving), Refusal> {
     let mut dynos = BTreeMap::<_, Vec<_>>::new();
-    let mut leaving = Vec::new();
+    let mut leaving = Leaving::new();
     for dyno in read.dyno_list()? {
-        if dyno.state == DynoState::Stopping {
-            leaving.push((dyno.id, dyno.app));
+        if matches!(dyno.state, DynoState::Stopping | DynoState::Frozen) {
+            leaving.insert(dyno.id, dyno.app);
         }
         dynos.entry(dyno.app).or_default().push(dyno);
     }

@@ -1,23 +1,25 @@
 //! Sleep: which apps fall asleep for want of web traffic, and which wake because a request waits for them.
 //!
 //! ```text
-//! awake ──quiet for `sleep_after`──> asleep ──a request waits──> awake
-//!                                       └──release, restart, other formation (the operations do it)──^
+//! awake ──quiet for `sleep_after`──> asleep, frozen ──`freeze_for` is over, memory is short──> asleep, stopped
+//!   ^                                       │                                                        │
+//!   └──a request waits; a release, a restart, another formation (the operations do it)───────────────┘
 //! ```
 //!
-//! Asleep is a row: the formation stops what rests, the routes say so to the router, which holds requests then and
-//! answers a question that this loop always has open. The router alone knows when an app had its last request; it
-//! forgets when it is started anew, and then all apps count as just asked for. This process remembers nothing.
+//! Asleep is a row: the formation freezes or stops what rests, the routes say so to the router, which holds requests
+//! then and answers a question that this loop always has open. The router alone knows when an app had its last request;
+//! it forgets when it is started anew, and then all apps count as just asked for. This process remembers nothing.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use renga_model::{AppId, DynoName, DynoSize, DynoState, Refusal, Worker};
-use renga_planner::{Sleeper, falls_asleep};
+use jiff::Timestamp;
+use renga_model::{AppId, DynoId, DynoName, DynoSize, DynoState, Refusal, Worker};
+use renga_planner::{FrozenApp, MemorySeen, Sleeper, falls_asleep, frozen_until, to_stop};
 use renga_ports::Traffic;
 use renga_store::{OrNone, Read, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, words};
+use crate::{Engine, error, words};
 
 /// How often it is looked whether apps have become quiet: twice in the time that makes them tired, within these bounds.
 const EVERY_MIN: Duration = Duration::from_secs(1);
@@ -53,6 +55,10 @@ async fn turn(engine: &Engine) -> Duration {
         Ok(()) => put_to_sleep(engine, traffic).await,
         failed => failed,
     };
+    let acted = match acted {
+        Ok(()) => stop_for_memory(engine).await,
+        failed => failed,
+    };
     match acted {
         Ok(()) => pause,
         Err(refusal) => {
@@ -65,7 +71,8 @@ async fn turn(engine: &Engine) -> Duration {
 
 // === waking ===
 
-async fn wake(engine: &Engine, apps: BTreeSet<AppId>) -> Result<(), Refusal> {
+/// Those of them that sleep.
+pub(crate) async fn wake(engine: &Engine, apps: BTreeSet<AppId>) -> Result<(), Refusal> {
     if apps.is_empty() {
         return Ok(());
     }
@@ -127,10 +134,14 @@ async fn put_to_sleep(engine: &Engine, traffic: Traffic) -> Result<(), Refusal> 
     if tired.is_empty() {
         return Ok(());
     }
+    let memory = memory(engine).await;
+    let settings = &engine.settings;
+    let frozen_until = frozen_until(settings.freeze_for, memory, settings.memory.reserve_bytes, now);
     let sleep = engine.store.write(move |tx| -> Result<_, Refusal> {
         // Looked at again: a release may have come between.
         let tired = quiet(tx)?;
-        tired.iter().try_for_each(|app| tx.sleep_put(Sleep { app: *app, asleep: true, since: now }))?;
+        let sleep = |app: &AppId| Sleep { app: *app, asleep: true, frozen_until, since: now };
+        tired.iter().try_for_each(|app| tx.sleep_put(sleep(app)))?;
         Ok(tired)
     });
     for app in sleep.await? {
@@ -161,4 +172,75 @@ fn sleepers(read: &Read<'_>, traffic: &Traffic) -> Result<Vec<Sleeper>, Refusal>
         sleepers.push(Sleeper { app, awake_since, idle: traffic.idle.get(&app).copied() });
     }
     Ok(sleepers)
+}
+
+// === stopping what is frozen ===
+
+/// None: the node does not tell.
+async fn memory(engine: &Engine) -> Option<MemorySeen> {
+    let capacity = engine.runtime.capacity().await;
+    let capacity =
+        capacity.inspect_err(|error| tracing::debug!("could not ask for free memory: {error}")).ok()?;
+    Some(MemorySeen {
+        free_bytes: capacity.memory_bytes_free,
+        stalled_percent: capacity.memory_stalled_percent,
+    })
+}
+
+/// What is frozen holds memory for nothing but speed: it is the first to go.
+async fn stop_for_memory(engine: &Engine) -> Result<(), Refusal> {
+    let now = engine.now();
+    let frozen = engine.store.read(move |read| frozen(read, now)).await?;
+    if frozen.is_empty() {
+        return Ok(());
+    }
+    let Some(memory) = memory(engine).await else { return Ok(()) };
+    let min = engine.settings.memory.reserve_bytes;
+    let apps = frozen.iter().map(|(sleep, _)| FrozenApp { app: sleep.app, since: sleep.since, bytes: 0 });
+    if to_stop(apps.collect(), memory, min).is_empty() {
+        // Most looks end here: what each holds is asked for only when some must go.
+        return Ok(());
+    }
+    let goes = to_stop(held(engine, &frozen).await?, memory, min);
+    let stop = goes.clone();
+    let write = engine.store.write(move |tx| -> Result<(), Refusal> {
+        for app in stop {
+            // It may have woken meanwhile.
+            if let Some(sleep) = tx.sleep_fetch(app)?.filter(|sleep| sleep.asleep) {
+                tx.sleep_put(Sleep { frozen_until: None, ..sleep })?;
+            }
+        }
+        Ok(())
+    });
+    write.await?;
+    for app in goes {
+        tracing::info!(app.id = %app, "an app that is frozen is stopped: memory is short");
+        engine.wake.formation(app);
+    }
+    Ok(())
+}
+
+type Frozen = Vec<(Sleep, Vec<DynoId>)>;
+
+/// Apps that have a frozen dyno.
+fn frozen(read: &Read<'_>, now: Timestamp) -> Result<Frozen, Refusal> {
+    let mut frozen = Frozen::new();
+    for sleep in read.sleep_list_frozen(now)? {
+        let dynos = read.dyno_list_for_app(sleep.app)?.into_iter();
+        let ids: Vec<_> = dynos.filter(|d| d.state == DynoState::Frozen).map(|dyno| dyno.id).collect();
+        if !ids.is_empty() {
+            frozen.push((sleep, ids));
+        }
+    }
+    Ok(frozen)
+}
+
+async fn held(engine: &Engine, frozen: &Frozen) -> Result<Vec<FrozenApp>, Refusal> {
+    let usage = engine.runtime.usage().await.map_err(error::runtime)?;
+    let held = frozen.iter().map(|(sleep, dynos)| {
+        let of_app = usage.iter().filter(|usage| dynos.contains(&usage.id));
+        let bytes = of_app.map(|usage| usage.memory.counted_bytes()).fold(0, u64::saturating_add);
+        FrozenApp { app: sleep.app, since: sleep.since, bytes }
+    });
+    Ok(held.collect())
 }

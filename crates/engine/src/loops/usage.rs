@@ -64,7 +64,8 @@ async fn look(engine: &Engine, known: &mut Known, looked_at: &mut Instant) -> Re
     if news.is_empty() { Ok(()) } else { tell(engine, &news).await }
 }
 
-/// Only dynos with a row have a log to write into: that of an app that is gone would come back by it.
+/// Only dynos with a row have a log to write into: that of an app that is gone would come back by it. Of those that are
+/// frozen nothing is told: they do nothing.
 async fn tell(engine: &Engine, news: &BTreeMap<DynoId, Vec<UsageNews>>) -> Result<(), Refusal> {
     let ids: Vec<DynoId> = news.keys().copied().collect();
     let rows = engine.store.read(move |read| -> Result<Vec<Dyno>, Refusal> {
@@ -80,5 +81,5 @@ async fn tell(engine: &Engine, news: &BTreeMap<DynoId, Vec<UsageNews>>) -> Resul
 }
 
 fn has_log(row: &Dyno) -> bool {
-    row.state != DynoState::Exited && row.worker != Worker::Build
+    !matches!(row.state, DynoState::Frozen | DynoState::Exited) && row.worker != Worker::Build
 }

@@ -53,9 +53,9 @@ impl Engine {
             }
             let formation = tx.formation_list(app)?;
             let row = formation.iter().find(|row| row.process_type == *dyno.name.process_type());
-            let crashed = dyno.state == DynoState::Exited;
+            // Crashed, or asleep: then all of its type come.
             match row {
-                Some(row) if row.quantity <= 1 || crashed => {
+                Some(row) if row.quantity <= 1 || !is_up(&dyno) => {
                     raise_epochs(tx, app, Some(&row.process_type), now).map(|_| None)
                 }
                 _ => ask(tx, &dyno, now),
@@ -129,6 +129,10 @@ pub(super) fn visible(read: &Read<'_>, app: AppId) -> Result<Vec<Dyno>, Refusal>
         }
     }
     Ok(shown)
+}
+
+fn is_up(dyno: &Dyno) -> bool {
+    !matches!(dyno.state, DynoState::Frozen | DynoState::Exited)
 }
 
 fn leaves(dyno: &Dyno) -> bool {

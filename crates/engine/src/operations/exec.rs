@@ -1,18 +1,23 @@
 //! A process inside a dyno that runs: `renga ps:exec`, `heroku run:inside`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use renga_model::{Account, App, ConfigKey, Dyno, DynoKind, DynoState, Refusal, Secret};
 use renga_ports::{ExecSpec, RuntimeError};
+use renga_store::OrNone;
+use tokio::time::Instant;
 
 use super::{
     dynos::find,
     one_offs::{fresh_secret, hash_text},
 };
-use crate::{Engine, ExecSession, error, spec, words};
+use crate::{Engine, ExecSession, error, loops::sleep::wake, spec, words};
 
 /// Bytes of the command and of its environment together: both travel in one frame.
 const BYTES_MAX: usize = 16 * 1024;
+/// A thaw takes milliseconds, unless the node is away.
+const THAW_TIMEOUT: Duration = Duration::from_secs(10);
+const THAW_LOOK: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Default)]
 pub struct ExecNew {
@@ -34,6 +39,7 @@ impl Engine {
         check(&new)?;
         let (app_id, identity) = (app.id, identity.to_owned());
         let dyno = self.store.read(move |read| find(read, app_id, &identity)).await?;
+        let dyno = self.thawed(dyno).await?;
         check_runs(&dyno)?;
         if !self.execs.has_room() {
             return Err(Refusal::invalid(
@@ -56,6 +62,23 @@ impl Engine {
             ExecSession { app: app.id, dyno: dyno.name.clone(), tty: tty.is_some(), terminal, session };
         self.execs.put(hash_text(secret.expose()), now, exec);
         Ok((dyno, secret))
+    }
+
+    /// One that is frozen wakes with its app, as for a request.
+    async fn thawed(&self, mut dyno: Dyno) -> Result<Dyno, Refusal> {
+        if dyno.state != DynoState::Frozen {
+            return Ok(dyno);
+        }
+        wake(self, [dyno.app].into()).await?;
+        let deadline = Instant::now() + THAW_TIMEOUT;
+        while dyno.state == DynoState::Frozen && Instant::now() < deadline {
+            tokio::time::sleep(THAW_LOOK).await;
+            let id = dyno.id;
+            let row =
+                self.store.read(move |read| read.dyno_fetch(id).or_none().map_err(error::store)).await?;
+            dyno = row.ok_or_else(|| not_running(&dyno))?;
+        }
+        Ok(dyno)
     }
 
     /// The process that a rendezvous secret opens, for whoever comes first.

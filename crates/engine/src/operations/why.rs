@@ -84,6 +84,7 @@ fn standings(
         let seen = newest(facts, &name);
         let wanted = wanted.contains(&name);
         let (because, next_at) = match seen.filter(|dyno| dyno.state != DynoState::Exited) {
+            Some(dyno) if dyno.state == DynoState::Frozen => of_frozen(facts),
             Some(dyno) => of_live(facts, dyno, wanted, begun_at(dyno)),
             None => of_none(facts, seen, &name, wanted, &actions),
         };
@@ -91,6 +92,7 @@ fn standings(
             state: match dyno.state {
                 DynoState::Exited if dyno.is_idle() => "idle",
                 DynoState::Exited => "crashed",
+                DynoState::Frozen => "frozen",
                 state => words::state(state),
             },
             release: dyno.release_version,
@@ -105,6 +107,18 @@ fn standings(
 fn newest<'a>(facts: &'a Facts, name: &DynoName) -> Option<&'a Dyno> {
     let of_name = || facts.dynos.iter().filter(|dyno| dyno.name == *name);
     of_name().rfind(|dyno| dyno.state == DynoState::Up).or_else(|| of_name().next_back())
+}
+
+/// Planned to stop, it is asked to within the same pass.
+fn of_frozen(facts: &Facts) -> (String, Option<Timestamp>) {
+    match facts.sleep.and_then(|sleep| sleep.frozen_until) {
+        Some(until) => {
+            let text = "Its app sleeps for want of web traffic: it is frozen where it was, and the next request \
+                        thaws it. After its time in the freezer, or when memory is short, it is stopped.";
+            (text.into(), Some(until))
+        }
+        None => ("It is frozen, and about to be thawed or stopped.".into(), None),
+    }
 }
 
 fn of_live(
@@ -157,7 +171,7 @@ fn of_none(
     if !wanted {
         return (text + "The formation does not ask for it.", None);
     }
-    if facts.asleep && exited.is_some_and(Dyno::is_idle) {
+    if facts.sleep.is_some() && exited.is_some_and(Dyno::is_idle) {
         return ("Its app sleeps for want of web traffic: the next request starts it.".into(), None);
     }
     let crashes = facts.crashes.get(name).map_or(0, |crashes| crashes.count);

@@ -6,6 +6,7 @@ mod cycling;
 mod delays;
 mod faults;
 mod formation;
+mod freeze;
 mod garbage;
 mod headroom;
 mod one_offs;

@@ -153,6 +153,7 @@ impl Bench {
             build_timeout: renga_model::limits::BUILD_TIMEOUT,
             builds_max: 2,
             sleep_after: Some(renga_model::limits::SLEEP_AFTER),
+            freeze_for: None,
             cycle_after: Some(renga_model::limits::CYCLE_AFTER),
             disk_budget_bytes: 1 << 40,
             disk_floor_bytes: 1 << 30,

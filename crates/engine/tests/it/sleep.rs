@@ -8,7 +8,7 @@ use renga_testkit::world::{Fault, Faults};
 
 use crate::plane::{Bench, Plane, build_ends, until};
 
-const QUIET: Duration = Duration::from_secs(31 * 60);
+pub(crate) const QUIET: Duration = Duration::from_secs(31 * 60);
 
 fn change(process_type: &str, quantity: i64, size: &str) -> FormationChange {
     FormationChange {
@@ -19,7 +19,7 @@ fn change(process_type: &str, quantity: i64, size: &str) -> FormationChange {
 }
 
 /// An app with a web dyno and a worker of a size, both up.
-async fn app_of(bench: &Bench, plane: &Plane, size: &str) -> App {
+pub(crate) async fn app_of(bench: &Bench, plane: &Plane, size: &str) -> App {
     bench.world.builds_declare(&[("web", "serve"), ("worker", "work")]);
     let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
     let build = plane.push(&app, &bench.account, "a").await;
@@ -30,18 +30,18 @@ async fn app_of(bench: &Bench, plane: &Plane, size: &str) -> App {
     app
 }
 
-async fn are_up(bench: &Bench, app: &App, size: &str) -> bool {
+pub(crate) async fn are_up(bench: &Bench, app: &App, size: &str) -> bool {
     let dynos = bench.dynos(app.id).await;
     let names: Vec<_> = dynos.iter().map(|dyno| dyno.name.to_string()).collect();
     let fit = |dyno: &Dyno| dyno.state == DynoState::Up && dyno.size.eq_ignore_ascii_case(size);
     names == ["web.1", "worker.1"] && dynos.iter().all(fit) && web(bench, app) == Some(WebState::Up)
 }
 
-fn web(bench: &Bench, app: &App) -> Option<WebState> {
+pub(crate) fn web(bench: &Bench, app: &App) -> Option<WebState> {
     bench.world.table().apps.iter().find(|route| route.id == app.id).map(|route| route.web)
 }
 
-async fn are_idle(bench: &Bench, app: &App) -> bool {
+pub(crate) async fn are_idle(bench: &Bench, app: &App) -> bool {
     let dynos = bench.dynos(app.id).await;
     dynos.len() == 2
         && dynos.iter().all(Dyno::is_idle)
@@ -56,7 +56,7 @@ async fn falls_asleep(bench: &Bench, app: &App) {
     until("sleep", async || are_idle(bench, app).await).await;
 }
 
-fn lines_of(bench: &Bench, app: &App, ps: &str, since: usize) -> Vec<String> {
+pub(crate) fn lines_of(bench: &Bench, app: &App, ps: &str, since: usize) -> Vec<String> {
     let of = format!("heroku[{ps}]: ");
     bench.world.log(app.id)[since..]
         .iter()
@@ -198,7 +198,7 @@ async fn a_night_survives_crashes_at_every_point() {
     }
 }
 
-async fn survive<F: Future<Output = bool>>(
+pub(crate) async fn survive<F: Future<Output = bool>>(
     bench: &Bench,
     plane: Plane,
     mut look: impl FnMut() -> F,

@@ -31,23 +31,31 @@ fn check_with(
     expected: &[&str],
 ) {
     let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
-    let (want, rests) = want.strip_suffix(" asleep").map_or((want, false), |want| (want, true));
+    let (want, rest) = match want.rsplit_once(' ').unwrap_or_default() {
+        (want, "asleep") => (want, Rest::Stopped),
+        (want, "frozen") => (want, Rest::Frozen { until: now + SignedDuration::from_mins(5) }),
+        (want, "thawing") => (want, Rest::Frozen { until: now }),
+        _ => (want, Rest::Awake),
+    };
     let want = (!want.is_empty()).then(|| {
         let (version, slots) = want.split_once(':').unwrap();
         let slot =
-            |name: &str| Slot { name: name.parse().unwrap(), size: "basic".into(), epoch, crashes, rests };
+            |name: &str| Slot { name: name.parse().unwrap(), size: "basic".into(), epoch, crashes, rest };
         let release = release(version.trim_start_matches('v').parse().unwrap());
         Want { release, slots: slots.split_whitespace().map(slot).collect(), preboot }
     });
     let seen: Vec<_> = (1..).zip(seen).map(|(n, words)| live(words, n)).collect();
+    let number = |id: DynoId| {
+        id.to_string().trim_start_matches("00000000-0000-4000-9000-0").trim_start_matches('0').to_owned()
+    };
     let said: Vec<_> = plan(want.as_ref(), &seen, now)
         .into_iter()
         .map(|action| match action {
             Action::Start { name, .. } => format!("start {name}"),
-            Action::Stop { name, id, .. } => format!(
-                "stop {name} #{}",
-                id.to_string().trim_start_matches("00000000-0000-4000-9000-0").trim_start_matches('0')
-            ),
+            Action::Stop { name, id, .. } => format!("stop {name} #{}", number(id)),
+            Action::Freeze { name, id } => format!("freeze {name} #{}", number(id)),
+            Action::Thaw { name, id } => format!("thaw {name} #{}", number(id)),
+            Action::Keep { .. } => "keep".into(),
             Action::Wait { name, .. } => format!("wait {name}"),
         })
         .collect();
@@ -138,12 +146,12 @@ fn why_tells_a_cycle_from_other_replacements() {
             size: "Basic".into(),
             epoch: 0,
             crashes: None,
-            rests: false,
+            rest: Rest::Awake,
         };
         let want = Want { release: release(3), slots: vec![slot], preboot };
         match plan(Some(&want), &[live(words, 1)], Timestamp::UNIX_EPOCH).remove(0) {
             Action::Start { why, .. } | Action::Stop { why, .. } => why,
-            Action::Wait { .. } => "wait",
+            other => panic!("{other:?}"),
         }
     };
     assert_eq!([why(true, "web.1 v3 up old"), why(false, "web.1 v3 up old")], [CYCLES, CYCLES]);
@@ -165,6 +173,35 @@ fn what_sleeps_stops_and_starts_when_it_wakes() {
 }
 
 #[test]
+fn what_sleeps_is_frozen_for_a_while() {
+    check("v3: web.1 web.2 frozen", &["web.1 v3 up", "web.2 v3 up"], &["freeze web.1 #1", "freeze web.2 #2"]);
+    check("v3: web.1 frozen", &["web.1 v3 frozen"], &["keep"]);
+    // What does not serve has nothing to keep; of two releases the one that serves is kept.
+    check("v3: web.1 frozen", &["web.1 v2 up", "web.1 v3 starting"], &["freeze web.1 #1", "stop web.1 #2"]);
+    check("v3: web.1 frozen", &["web.1 v3 stopping"], &[]);
+    check("v3: web.1 frozen", &[], &[]);
+    check("v3: web.1 thawing", &["web.1 v3 frozen"], &["stop web.1 #1"]);
+    check("v3: web.1 asleep", &["web.1 v3 frozen"], &["stop web.1 #1"]);
+    check("v3: web.1 asleep", &["web.1 v3 stopping"], &[]);
+}
+
+#[test]
+fn what_is_frozen_serves_when_its_app_wakes() {
+    check("v3: web.1", &["web.1 v3 frozen"], &["thaw web.1 #1"]);
+    check("v3: web.1", &["web.1 v3 frozen old"], &["thaw web.1 #1"]);
+    // A release came: the old one serves until the new one is up.
+    check("v4: web.1", &["web.1 v3 frozen"], &["thaw web.1 #1", "start web.1"]);
+    check("v4: web.1", &["web.1 v3 frozen", "web.1 v4 starting"], &["thaw web.1 #1"]);
+    check("v4: web.1", &["web.1 v3 frozen", "web.1 v4 up"], &["stop web.1 #1"]);
+    check("v4: web.1", &["web.1 v3 frozen", "web.1 v3 up"], &["stop web.1 #1", "start web.1"]);
+    check_with("v4: web.1", false, 0, None, &["web.1 v3 frozen"], &["stop web.1 #1"]);
+    check_with("v3: web.1", false, 0, None, &["web.1 v3 frozen"], &["thaw web.1 #1"]);
+    // A smaller formation, an app that goes.
+    check("v3:", &["web.1 v3 frozen"], &["stop web.1 #1"]);
+    check("", &["web.1 v3 frozen"], &["stop web.1 #1"]);
+}
+
+#[test]
 fn doubles_go() {
     check("v3: web.1", &["web.1 v3 starting", "web.1 v3 up"], &["stop web.1 #1"]);
 }
@@ -180,7 +217,7 @@ fn crashes_wait() {
 #[test]
 fn planning_again_after_the_actions_yields_nothing() {
     // Every combination of two dynos in a slot settles within a few rounds, whatever was there before.
-    let states = ["planned", "starting", "up", "stopping"];
+    let states = ["planned", "starting", "up", "frozen", "stopping"];
     for (a, b, name) in
         states.iter().flat_map(|a| states.iter().flat_map(move |b| ["web.1", "clock.1"].map(|n| (a, b, n))))
     {
@@ -191,7 +228,7 @@ fn planning_again_after_the_actions_yields_nothing() {
                 size: "Basic".into(),
                 epoch: 0,
                 crashes: None,
-                rests: false,
+                rest: Rest::Awake,
             }],
             preboot: true,
         };
@@ -215,7 +252,8 @@ fn carry_out(seen: &mut Vec<Live>, actions: &[Action], next_id: &mut u64) -> boo
     let before = seen.len();
     seen.retain(|dyno| dyno.state != DynoState::Stopping);
     let mut moved = seen.len() != before;
-    for dyno in seen.iter_mut().filter(|dyno| dyno.state != DynoState::Up) {
+    let boots = |dyno: &&mut Live| matches!(dyno.state, DynoState::Planned | DynoState::Starting);
+    for dyno in seen.iter_mut().filter(boots) {
         dyno.state = DynoState::Up;
         moved = true;
     }
@@ -228,7 +266,13 @@ fn carry_out(seen: &mut Vec<Live>, actions: &[Action], next_id: &mut u64) -> boo
             Action::Stop { id, .. } => {
                 seen.iter_mut().filter(|d| d.id == *id).for_each(|d| d.state = DynoState::Stopping);
             }
-            Action::Wait { .. } => {}
+            Action::Freeze { id, .. } => {
+                seen.iter_mut().filter(|d| d.id == *id).for_each(|d| d.state = DynoState::Frozen);
+            }
+            Action::Thaw { id, .. } => {
+                seen.iter_mut().filter(|d| d.id == *id).for_each(|d| d.state = DynoState::Up);
+            }
+            Action::Wait { .. } | Action::Keep { .. } => {}
         }
     }
     moved

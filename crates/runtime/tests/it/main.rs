@@ -9,6 +9,7 @@
 
 mod files;
 mod firewalls;
+mod freezing;
 mod guard;
 mod lifecycle;
 mod network;

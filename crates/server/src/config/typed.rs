@@ -117,6 +117,8 @@ pub(crate) struct Dynos {
     pub(crate) disk_mib: Option<u64>,
     /// An eco app without web traffic for this long sleeps; 0: never.
     pub(crate) sleep_after_seconds: Option<u64>,
+    /// Its web dynos are frozen for so long, then stopped; 0: they are stopped at once.
+    pub(crate) freeze_seconds: Option<u64>,
     /// A dyno is replaced after this long, and up to 15 % later; 0: never.
     pub(crate) cycle_after_seconds: Option<u64>,
 }

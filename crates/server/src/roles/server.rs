@@ -172,6 +172,7 @@ fn settings(
         build_timeout: config.build_timeout,
         builds_max: config.builds_max,
         sleep_after: config.sleep_after,
+        freeze_for: config.freeze_for,
         cycle_after: config.cycle_after,
         disk_budget_bytes: config.disk_budget_bytes,
         disk_floor_bytes: config.disk_floor_bytes,

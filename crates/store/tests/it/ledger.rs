@@ -317,11 +317,15 @@ async fn sleep_begins_and_ends() {
     let (ledger, app) = Ledger::with_app().await;
     in_tx(&ledger, move |tx| {
         assert_eq!(tx.sleep_fetch(app.id)?, None);
-        let asleep = Sleep { app: app.id, asleep: true, since: at(40) };
+        let asleep = Sleep { app: app.id, asleep: true, frozen_until: Some(at(45)), since: at(40) };
         tx.sleep_put(asleep)?;
         assert_eq!(tx.sleep_fetch(app.id)?, Some(asleep));
+        assert_eq!(tx.sleep_list_frozen(at(44))?, [asleep]);
+        assert_eq!(tx.sleep_list_frozen(at(45))?, []);
         tx.sleep_end(app.id, at(50))?;
-        assert_eq!(tx.sleep_fetch(app.id)?, Some(Sleep { app: app.id, asleep: false, since: at(50) }));
+        let awake = Sleep { app: app.id, asleep: false, frozen_until: None, since: at(50) };
+        assert_eq!(tx.sleep_fetch(app.id)?, Some(awake));
+        assert_eq!(tx.sleep_list_frozen(at(44))?, []);
         Ok(())
     })
     .await;
@@ -342,7 +346,7 @@ async fn everything_of_an_app_goes_with_it() {
         let cache = BuildCache { cache: Some(layer('c', None)), ..BuildCache::default() };
         tx.build_cache_put(app.id, &cache)?;
         tx.slot_put(&Slot { app: id, name: "web.1".parse().unwrap(), crashes: 1, last_crash_at: at(1) })?;
-        tx.sleep_put(Sleep { app: id, asleep: true, since: at(1) })?;
+        tx.sleep_put(Sleep { app: id, asleep: true, frozen_until: None, since: at(1) })?;
         tx.step_start(StepKey { workflow: "build", run: id.uuid(), name: "x" }, id, at(1)).map(drop)
     })
     .await;

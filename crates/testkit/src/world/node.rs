@@ -72,6 +72,7 @@ impl State {
             phase: dyno.phase.clone(),
             address: Some(SocketAddr::from(([10, 0, 0, u8::try_from(n % 250).unwrap_or(0)], 5000))),
             started_at: Some(dyno.started_at),
+            frozen: dyno.frozen,
         });
         let reports = reports.collect();
         Ok(self.node.deliver(reports))

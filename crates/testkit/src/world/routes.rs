@@ -1,9 +1,6 @@
 //! A router that takes every newer table, and has no traffic but what a test says.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use renga_model::{RouteTable, WebState};
@@ -36,8 +33,13 @@ impl RouteFeed for WorldRoutes {
             state
                 .complaints
                 .extend(starting.into_iter().map(|name| format!("{name} got requests before it was up")));
+            let frozen = table.apps.iter().flat_map(|app| &app.dynos);
+            let frozen = frozen.filter(|route| state.dynos.get(&route.id).is_some_and(|dyno| dyno.frozen));
+            let frozen: Vec<_> = frozen.map(|route| route.name.to_string()).collect();
+            state.complaints.extend(frozen.into_iter().map(|name| format!("{name} got requests, frozen")));
             state.table = table.clone();
-            Ok(Published { generation: table.generation, in_flight: BTreeMap::new() })
+            let in_flight = state.busy.iter().map(|dyno| (*dyno, 1)).collect();
+            Ok(Published { generation: table.generation, in_flight })
         };
         let known = self.world.state().table == *table;
         if known && !self.faults.is_dead() {

@@ -39,7 +39,7 @@ impl WorldRuntime {
         }
         if !state.dynos.contains_key(&spec.id) {
             let phase = first_phase(&state, &spec, now);
-            state.dynos.insert(spec.id, SimDyno { spec, phase, started_at: now });
+            state.dynos.insert(spec.id, SimDyno { spec, phase, started_at: now, frozen: false });
             state.most_at_once = state.most_at_once.max(state.running());
         }
         drop(state);
@@ -58,6 +58,7 @@ impl WorldRuntime {
             && !matches!(dyno.phase, DynoPhase::Exited(_))
         {
             dyno.phase = DynoPhase::Exited(Exit::new(143, ExitReason::Exited, at));
+            dyno.frozen = false;
             if routed && !grace.is_zero() {
                 let complaint = format!("{} was asked to end while requests went to it", dyno.spec.name);
                 state.complaints.push(complaint);
@@ -65,6 +66,39 @@ impl WorldRuntime {
         }
         drop(state);
         self.world.tell_change();
+        Ok(())
+    }
+
+    fn freeze_now(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        let mut state = self.world.state();
+        if state.node.refuses()? {
+            return Ok(());
+        }
+        if state.cannot_freeze {
+            return Err(RuntimeError::Refused("simulated".into()));
+        }
+        let routed = state.table.apps.iter().flat_map(|app| &app.dynos).any(|route| route.id == dyno);
+        let busy = state.busy.contains(&dyno);
+        let Some(sim) = state.dynos.get_mut(&dyno).filter(|dyno| dyno.phase == DynoPhase::Ready) else {
+            return Err(RuntimeError::NotFound(dyno.to_string()));
+        };
+        sim.frozen = true;
+        if routed || busy {
+            let complaint = format!("{} was frozen while requests went to it", sim.spec.name);
+            state.complaints.push(complaint);
+        }
+        Ok(())
+    }
+
+    fn thaw_now(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        let mut state = self.world.state();
+        if state.node.refuses()? {
+            return Ok(());
+        }
+        match state.dynos.get_mut(&dyno) {
+            Some(dyno) => dyno.frozen = false,
+            None => return Err(RuntimeError::NotFound(dyno.to_string())),
+        }
         Ok(())
     }
 
@@ -119,6 +153,12 @@ impl Runtime for WorldRuntime {
     }
     async fn stop(&self, dyno: DynoId, grace: Duration) -> Result<(), RuntimeError> {
         call!(self.faults, away(), self.stop_now(dyno, grace))
+    }
+    async fn freeze(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        call!(self.faults, away(), self.freeze_now(dyno))
+    }
+    async fn thaw(&self, dyno: DynoId) -> Result<(), RuntimeError> {
+        call!(self.faults, away(), self.thaw_now(dyno))
     }
     async fn inventory(&self) -> Result<Vec<DynoReport>, RuntimeError> {
         // Looking changes nothing: it is not counted, or every n would be spent on it.
@@ -199,9 +239,13 @@ impl Runtime for WorldRuntime {
         Ok(self.world.state().listeners.clone())
     }
     async fn capacity(&self) -> Result<Capacity, RuntimeError> {
+        // Looking changes nothing.
+        let state = self.world.state();
+        state.node.answers()?;
         Ok(Capacity {
             memory_bytes_total: 1 << 35,
-            memory_bytes_free: 1 << 34,
+            memory_bytes_free: state.memory_bytes_free,
+            memory_stalled_percent: Some(0),
             disk_bytes_free: 1 << 36,
             disk_bytes_total: 1 << 37,
             disk_bytes_dynos: 0,

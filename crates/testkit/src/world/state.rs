@@ -56,6 +56,11 @@ pub(crate) struct State {
     pub(crate) disk: Option<DiskUsage>,
     pub(crate) listeners: Vec<std::net::SocketAddr>,
     pub(crate) runnable_tasks: u32,
+    pub(crate) memory_bytes_free: u64,
+    /// The node has no freezer.
+    pub(crate) cannot_freeze: bool,
+    /// Dynos with a request under way, whatever the table says.
+    pub(crate) busy: BTreeSet<DynoId>,
     pub(crate) node: Node,
     pub(crate) changes_lost: bool,
     pub(crate) complaints: Vec<String>,
@@ -76,6 +81,7 @@ pub(crate) struct SimDyno {
     pub(crate) spec: DynoSpec,
     pub(crate) phase: DynoPhase,
     pub(crate) started_at: Timestamp,
+    pub(crate) frozen: bool,
 }
 
 #[derive(Debug, Default)]
@@ -129,7 +135,8 @@ pub struct Hands {
 impl Default for World {
     fn default() -> Self {
         let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().expect("a timestamp"));
-        Self(Arc::new(Shared { state: Mutex::default(), changed: Notify::new(), clock }))
+        let state = State { memory_bytes_free: 1 << 34, ..State::default() };
+        Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new(), clock }))
     }
 }
 
@@ -235,6 +242,23 @@ impl World {
         let mut state = self.state();
         (state.memory, state.runnable_tasks) = (memory, runnable_tasks);
     }
+    pub fn memory_free(&self, bytes: u64) {
+        self.state().memory_bytes_free = bytes;
+    }
+    /// From now on the node has no freezer.
+    pub fn cannot_freeze(&self) {
+        self.state().cannot_freeze = true;
+    }
+    /// Requests are under way to these dynos, and to no others.
+    pub fn keeps_busy(&self, dynos: &[DynoId]) {
+        self.state().busy = dynos.iter().copied().collect();
+    }
+    /// The node lets a dyno run, or not, without being asked.
+    pub fn strays(&self, dyno: DynoId, frozen: bool) {
+        if let Some(dyno) = self.state().dynos.get_mut(&dyno) {
+            dyno.frozen = frozen;
+        }
+    }
     /// Ends a dyno as if its process had.
     pub fn end(&self, dyno: DynoId, code: i32) {
         let at = self.0.clock.now();
@@ -286,6 +310,11 @@ impl World {
         let mut state = self.state();
         let now = state.running();
         std::mem::replace(&mut state.most_at_once, now)
+    }
+    /// Names of the dynos that are frozen.
+    pub fn frozen(&self) -> Vec<String> {
+        let state = self.state();
+        state.dynos.values().filter(|dyno| dyno.frozen).map(|dyno| dyno.spec.name.to_string()).collect()
     }
     /// Dynos that the node still holds anything of.
     pub fn held(&self) -> usize {
