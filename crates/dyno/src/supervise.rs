@@ -276,6 +276,11 @@ fn obey(request: &Control, phase: &mut Phase, container: &Container, attached: b
 fn begin_stop(phase: &mut Phase, container: &Container, grace: Duration) {
     let kill_at = Instant::now() + grace;
     match phase {
+        // No grace was given that could be over.
+        Phase::Running | Phase::Stopping { .. } if grace.is_zero() => {
+            *phase = Phase::Killed(ExitReason::Exited);
+            container.signal(Signal::KILL);
+        }
         Phase::Running => {
             container.signal(Signal::TERM);
             *phase = Phase::Stopping { kill_at };

@@ -9,6 +9,7 @@ use renga_store::Store;
 
 use crate::{
     asked::{Asked, Attached},
+    boots::Boots,
     changes::Changes,
     decisions::Decisions,
     execs::Execs,
@@ -52,6 +53,8 @@ pub struct Settings {
     pub build_memory_bytes: u64,
     /// A build that takes longer is stopped.
     pub build_timeout: std::time::Duration,
+    /// Web dynos that boot at one time; the others follow as these are up.
+    pub boots_max: usize,
     /// Builds that run at one time on this platform.
     pub builds_max: usize,
     /// An app of a size that sleeps does so after this long without web traffic; none: never.
@@ -108,6 +111,7 @@ pub struct Parts {
     /// Tells waiters that rows they wait for may have changed.
     pub changes: Changes,
     pub(crate) asked: Asked,
+    pub(crate) boots: Boots,
     pub(crate) execs: Execs,
     pub(crate) decisions: Decisions,
     pub(crate) cpu_times: CpuTimes,
@@ -140,6 +144,7 @@ impl Engine {
             attached: Attached::default(),
             changes: Changes::default(),
             asked: Asked::default(),
+            boots: Boots::default(),
             execs: Execs::default(),
             decisions: Decisions::default(),
             cpu_times: CpuTimes::default(),

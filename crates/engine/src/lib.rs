@@ -14,6 +14,7 @@
 //! `operations/` everything that a user can ask for.
 
 mod asked;
+mod boots;
 mod changes;
 mod decisions;
 mod driver;

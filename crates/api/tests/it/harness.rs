@@ -288,6 +288,7 @@ fn settings(url: &str, address: SocketAddr, rendezvous: u16, folder: &std::path:
         sleep_after: None,
         freeze_for: None,
         cycle_after: None,
+        boots_max: 4,
         builds_max: 1,
         disk_budget_bytes: 1 << 30,
         disk_floor_bytes: 0,

@@ -93,7 +93,9 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
         }
         Ok(true)
     });
-    if recorded.await? {
+    let recorded = recorded.await?;
+    boot_is_over(engine, dyno.id);
+    if recorded {
         tell_exit(engine, dyno, &exit);
         if formation {
             let how = operations::ended(&exit).trim_end().to_owned();
@@ -102,6 +104,13 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
         wake_owner(engine, dyno).await?;
     }
     Ok(())
+}
+
+/// Another may boot.
+pub(crate) fn boot_is_over(engine: &Engine, dyno: DynoId) {
+    if let Some(app) = engine.boots.over(dyno) {
+        engine.wake.formations.ring(app);
+    }
 }
 
 /// Whether it ends because its app sleeps.

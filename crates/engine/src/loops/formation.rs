@@ -318,11 +318,11 @@ fn new_row(facts: &Facts, name: DynoName, now: Timestamp) -> Option<Dyno> {
     })
 }
 
-/// Asks the node for every row that stands in `Starting`, all at one time.
+/// Asks the node for every row that stands in `Starting` and may boot, all at one time.
 async fn start_all(engine: &Engine, facts: &Facts) -> Result<(), Refusal> {
     let starting = facts.dynos.iter().filter(|dyno| dyno.state == DynoState::Starting);
     let mut asking = tokio::task::JoinSet::new();
-    for dyno in starting {
+    for dyno in starting.filter(|dyno| may_boot(engine, dyno)) {
         let Some((release, slug)) = runs(engine, facts, dyno).await? else { continue };
         let spec = process_spec(
             &engine.settings,
@@ -336,6 +336,12 @@ async fn start_all(engine: &Engine, facts: &Facts) -> Result<(), Refusal> {
         asked.map_err(Refusal::internal)??;
     }
     Ok(())
+}
+
+/// Web dynos only: the others are up as soon as they run. One that is kept back is looked at again as `watch_boots` says.
+fn may_boot(engine: &Engine, dyno: &Dyno) -> bool {
+    let max = engine.settings.boots_max;
+    !dyno.name.process_type().is_web() || engine.boots.begin(dyno.id, dyno.app, engine.now(), max)
 }
 
 /// The release and slug that a row was planned with, which may no longer be the current ones.

@@ -13,7 +13,7 @@ use renga_model::{Dyno, DynoEvent, DynoId, DynoState, Exit, ExitReason, Refusal,
 use renga_ports::{DynoPhase, DynoReport};
 use tokio_util::sync::CancellationToken;
 
-use super::dynos::{forget, record_exit, wake_owner};
+use super::dynos::{boot_is_over, forget, record_exit, wake_owner};
 use crate::{Engine, error, words};
 
 /// Pause after a look that failed.
@@ -113,6 +113,7 @@ async fn adopt(engine: &Engine, row: &Dyno, report: &DynoReport) -> Result<(), R
             Ok(())
         });
         up.await?;
+        boot_is_over(engine, row.id);
         if row.worker != Worker::Build {
             let text = words::state_changed("starting", "up");
             engine.logs.write(row.app, words::heroku(now, &row.name, text));

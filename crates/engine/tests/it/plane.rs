@@ -151,6 +151,7 @@ impl Bench {
             build_disk_bytes: 1 << 30,
             build_memory_bytes: 1 << 30,
             build_timeout: renga_model::limits::BUILD_TIMEOUT,
+            boots_max: 4,
             builds_max: 2,
             sleep_after: Some(renga_model::limits::SLEEP_AFTER),
             freeze_for: None,

@@ -170,6 +170,7 @@ fn settings(
         build_disk_bytes: config.build_disk_bytes,
         build_memory_bytes: config.build_memory_bytes,
         build_timeout: config.build_timeout,
+        boots_max: boots_max(),
         builds_max: config.builds_max,
         sleep_after: config.sleep_after,
         freeze_for: config.freeze_for,
@@ -178,6 +179,12 @@ fn settings(
         disk_floor_bytes: config.disk_floor_bytes,
         releases_kept: config.releases_kept,
     }
+}
+
+/// A boot is mostly work for a core, with some waiting for disks and other services.
+fn boots_max() -> usize {
+    const EACH_CORE: usize = 2;
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2) * EACH_CORE
 }
 
 /// Where links lead: the listener in the clear is for this machine, and a link may be all that it takes to read a log.
