@@ -3,7 +3,7 @@
 import re
 import time
 
-from platform_under_test import Platform, wait_for
+from platform_under_test import RENGA, Platform, wait_for
 
 APP = "odd"
 WEB = """
@@ -40,7 +40,13 @@ def soak_apps_of_every_kind():
         platform.heroku("config:set", "WAY=loopback", "BINARY=\x01\x7f ü\n\t", "-a", APP).ends()
         platform.git("push", platform.git_url(APP), "HEAD:refs/heads/main", cwd=repository, timeout=200)
         pids = platform.role_pids()
-        for check in (say_what_is_wrong_with_the_port, types_do_as_they_do, a_daemon_is_an_end, one_offs_take_any_command):
+        for check in (
+            say_what_is_wrong_with_the_port,
+            types_do_as_they_do,
+            a_daemon_is_an_end,
+            one_offs_take_any_command,
+            processes_inside_take_any_command,
+        ):
             begun = time.monotonic()
             check(platform)
             assert platform.role_pids() == pids, platform.operator_log()[-3000:]
@@ -102,6 +108,33 @@ def one_offs_take_any_command(platform):
         assert answered == status, f"{str(body)[:60]}: {answered} {text}"
     # The last one waits for a client that never comes.
     wait_for("R13", 60, lambda: said(platform, r"heroku[run.", r"Error R13 \(Attach error\)", exact=False), 1)
+
+
+def processes_inside_take_any_command(platform):
+    """In a dyno that closed its own output, with the same environment."""
+    platform.heroku("ps:scale", "closed=1", "-a", APP).ends()
+    wait_for("the dyno", 30, lambda: [d["state"] for d in platform.api("GET", f"/apps/{APP}/dynos")[1] if d["type"] == "closed"] == ["up"], 0.2)
+    inside = [RENGA, "ps:exec", "--data-dir", platform.data, "-a", APP, "-d", "closed.1", "--no-tty", "--"]
+    for command, code, out in (
+        ("printf '%s|' \"a b\" 'c\"d' $'e\\nf'; exit 3", 3, "a b|c\"d|e\nf|"),
+        ("echo one # a comment\necho two", 0, "one\ntwo"),
+        ("printf %s \"$BINARY\" | od -An -tx1", 0, "01 7f 20 c3 bc"),
+        ("head -c 10000000 /dev/zero | tr '\\0' x | wc -c", 0, "10000000"),
+        ("exec no-such-program", 127, "not found"),
+        ("kill -9 $BASHPID", 137, ""),
+    ):
+        platform.run(*inside, command).ends(code).says(re.escape(out))
+    for body, status in (
+        ({"command": "x" * 100_000}, 422),
+        ({"command": ""}, 422),
+        ({"command": "true\0"}, 422),
+        ({"command": "true", "env": {"A B": "1"}}, 422),
+        ({"command": "true", "env": {"COLUMNS": 0, "LINES": 65535}}, 201),
+        ({"command": ["true"]}, 422),
+    ):
+        answered, text = platform.api("POST", f"/apps/{APP}/dynos/closed.1", body)
+        assert answered == status, f"{str(body)[:60]}: {answered} {text}"
+    platform.heroku("ps:scale", "closed=0", "-a", APP).ends()
 
 
 def said(platform, source, pattern, exact=True):

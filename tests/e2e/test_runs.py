@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import socket
+import ssl
 import time
 
 from app_under_test import App
@@ -21,7 +23,7 @@ def test_one_offs_and_processes_inside():
         (profile / "greeting.sh").write_text("export GREETING=good-day\n")
         app.deploy()
         stubborn = cut_off_with_the_server(platform)
-        for check in (waits_for_releases, ends_in_time, a_cut_terminal_is_noticed, runs_inside, sits_inside, says_where_else_to_go):
+        for check in (waits_for_releases, ends_in_time, a_cut_terminal_is_noticed, strangers_are_turned_away, runs_inside, sits_inside, says_where_else_to_go):
             begun = time.monotonic()
             check(platform, app)
             print(f"    {check.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
@@ -95,6 +97,55 @@ def a_cut_terminal_is_noticed(platform, _):
     wait_for("its end", 20, lambda: said(platform, name, r"Process exited with status 129$"), 0.2)
     assert said(platform, name, GONE)
     assert not said(platform, name, R16)
+
+
+def strangers_are_turned_away(platform, _):
+    """Clients that know no secret, stop half-way, send nonsense or come twice; and windows that nobody has."""
+    env = {"COLUMNS": 0, "LINES": 65535}
+    status, run = platform.api("POST", f"/apps/{APP}/dynos", {"command": "stty size; cat", "attach": True, "env": env})
+    assert status == 201, run
+    address, _, secret = run["attach_url"].partition("://")[2].partition("/")
+    silent = [meets(platform, address, b""), meets(platform, address, secret[:9].encode())]
+    for line in (b"wrong\r\n", b"\0" * 600 + b"\n", secret.encode() + b"/nowhere\r\n", b"\xff\xfe\r\n"):
+        assert listen(meets(platform, address, line)) == b"", line
+    client = meets(platform, address, f"{secret}\r\n".encode())
+    assert listen(client, b"24 80\r\n").startswith(b"rendezvous\r\n")
+    assert listen(meets(platform, address, f"{secret}\r\n".encode())) == b"", "a second client"
+    window = meets(platform, address, f"{secret}/window\r\n0 65535\n".encode())
+    assert listen(window) == b"window\r\n", "a window of nonsense is the end of the window's connection alone"
+    client.sendall(b"still here\n")
+    listen(client, b"still here\r\n")
+    # Without a word: the kernel sends a reset.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    socket.socket.close(client)
+    wait_for("its end", 20, lambda: said(platform, run["name"], r"Process exited with status 129$"), 0.2)
+    assert len(said(platform, run["name"], GONE)) == 1
+    for connection in silent:
+        connection.close()
+
+
+def meets(platform, address, line):
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context(cafile=platform.endpoints["ca"])
+    raw = socket.create_connection((host, int(port)), timeout=20)
+    client = context.wrap_socket(raw, server_hostname=host)
+    client.sendall(line)
+    return client
+
+
+def listen(client, until=None):
+    """To the end, or until these bytes."""
+    heard = b""
+    while until is None or until not in heard:
+        try:
+            chunk = client.recv(4096)
+        except (ConnectionError, ssl.SSLError):
+            chunk = b""
+        if not chunk:
+            assert until is None, f"the end came after {heard}"
+            return heard
+        heard += chunk
+    return heard
 
 
 def runs_inside(platform, _):

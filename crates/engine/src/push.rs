@@ -13,12 +13,11 @@ use renga_model::{
 use renga_ports::{PushGate, PushRequest, RefUpdate, RefVerdict};
 use tokio::sync::mpsc;
 
-use crate::{Engine, error, operations};
+use crate::{Engine, error, operations, words};
 use renga_store::OrNone;
 
 /// What git prints behind `! [remote rejected] main -> main`.
 const DECLINED: &str = "pre-receive hook declined";
-const BUILDING: &str = "Compressing source files... done.\nBuilding source:\n\n";
 /// Clients that read the output by themselves have a heading of their own.
 const RELEASING: &str = "Running release command...\n\n";
 const ZEROS: &str = "0000000000000000000000000000000000000000";
@@ -65,7 +64,7 @@ impl Gate {
     /// `Err` is the text for git.
     async fn judge(&self, request: &PushRequest, update: &RefUpdate, pusher: &Pusher) -> Result<(), String> {
         if !is_deploy(update) {
-            pusher.say("Pushed to non-main|master branch, skipping build.\n").await;
+            pusher.say(words::PUSHED_ELSEWHERE).await;
             pusher.say("To deploy this branch, push it as main:  git push heroku BRANCH:main\n").await;
             return Err(DECLINED.into());
         }
@@ -106,7 +105,7 @@ impl Gate {
             }
             Err(refusal) => return Err(refusal),
         };
-        pusher.relay(engine, BUILDING, &build.id.to_string()).await?;
+        pusher.relay(engine, words::BUILDING, &build.id.to_string()).await?;
         let (build, release) = self.wait_for_end(build.id, pusher).await?;
         match (build.status, release) {
             (BuildStatus::Succeeded, Some(release)) => {
@@ -115,7 +114,7 @@ impl Gate {
             }
             _ => {
                 let app = self.app(request.app).await?;
-                pusher.say(&format!("Verifying deploy...\n\n!\tPush rejected to {}.\n\n", app.name)).await;
+                pusher.say(&words::push_rejected(&app.name)).await;
                 Ok(false)
             }
         }

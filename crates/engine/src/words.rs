@@ -1,7 +1,9 @@
 //! Every line that the platform writes into an app's log or a push. Kept in one place because several are known only
 //! from memory (`heroku-behaviour.md` marks them unsourced) and may have to change together.
 
-use renga_model::{Dyno, DynoState, Exit, ExitReason, LogLine, LogSource, MemoryUsage, Tier};
+use renga_model::{
+    AppName, Dyno, DynoState, Exit, ExitReason, LogLine, LogSource, MemoryUsage, Release, Tier, limits,
+};
 use renga_planner::{BootHint, UsageNews};
 
 use crate::spec::PORT;
@@ -200,6 +202,94 @@ const MIB: u64 = 1024 * 1024;
 /// `21.22MB`
 fn mebibytes(bytes: u64) -> String {
     format!("{}.{:02}MB", bytes / MIB, bytes % MIB * 100 / MIB)
+}
+
+// === builds, releases and the formation ===
+
+pub(crate) const FIRST_RELEASES: [&str; 2] = ["Initial release", "Enable Logplex"];
+pub(crate) const PUSHED_ELSEWHERE: &str = "Pushed to non-main|master branch, skipping build.\n";
+pub(crate) const BUILDING: &str = "Compressing source files... done.\nBuilding source:\n\n";
+pub(crate) const COMPRESSING: &str = "-----> Compressing...\n";
+pub(crate) const BUILD_SUCCEEDED: &str = "Build succeeded";
+pub(crate) const BUILD_FAILED: &str = "Build failed -- check your build output";
+
+pub(crate) fn build_started(user: &str) -> String {
+    format!("Build started by user {user}")
+}
+
+/// The description of a release of this commit or slug.
+pub(crate) fn deploy(what: &str) -> String {
+    format!("Deploy {}", short(what))
+}
+
+pub(crate) fn rollback(version: u64) -> String {
+    format!("Rollback to v{version}")
+}
+
+pub(crate) fn by_user(what: &str, user: &str) -> String {
+    format!("{what} by user {user}")
+}
+
+pub(crate) fn released_by(description: &str, user: &str) -> String {
+    by_user(&shown(description), user)
+}
+
+/// The description of a release of other config vars.
+pub(crate) fn config_changed(set: &[&str], removed: &[&str]) -> String {
+    let (set, removed) = ((set.is_empty(), set.join(", ")), (removed.is_empty(), removed.join(", ")));
+    match (set, removed) {
+        ((false, set), (true, _)) => format!("Set {set} config vars"),
+        ((true, _), (_, removed)) => format!("Remove {removed} config vars"),
+        ((false, set), (false, removed)) => format!("Set {set}, remove {removed} config vars"),
+    }
+}
+
+pub(crate) fn release_created(version: u64, user: &str) -> String {
+    format!("Release v{version} created by user {user}")
+}
+
+pub(crate) fn release_failed(version: u64) -> String {
+    format!("Release v{version} failed: the release command did not succeed")
+}
+
+pub(crate) fn scaled(formation: &str, user: &str) -> String {
+    format!("Scaled to {formation} by user {user}")
+}
+
+/// The end of a build's output.
+pub(crate) fn launched(slug_bytes: u64, release: &Release, url: &str) -> String {
+    let mut text = format!("       Done: {}\n", slug_size(slug_bytes));
+    if slug_bytes > limits::SLUG_BYTES_WARN {
+        let size = slug_bytes / MIB;
+        text += &format!(
+            " !     Warning: Your slug size ({size} MB) exceeds our soft limit (300 MB) which may affect boot time.\n"
+        );
+    }
+    text += "-----> Launching...\n";
+    if release.command_dyno.is_some() {
+        text += " !     Release command declared: this new release will not be available until the command succeeds.\n";
+    }
+    text + &format!("       Released v{}\n       {url} deployed to Renga\n\n", release.version)
+}
+
+pub(crate) fn slug_too_large(bytes: u64) -> String {
+    format!("Compiled slug size: {} is too large (max is 500M).", slug_size(bytes))
+}
+
+pub(crate) fn push_failed(why: &str) -> String {
+    format!("\n !     {why}\n\n !     Push failed\n")
+}
+
+pub(crate) fn push_rejected(app: &AppName) -> String {
+    format!("Verifying deploy...\n\n!\tPush rejected to {app}.\n\n")
+}
+
+fn slug_size(bytes: u64) -> String {
+    let tenths = bytes * 10 / MIB;
+    match bytes {
+        0..MIB => format!("{}K", bytes.div_ceil(1024)),
+        _ => format!("{}.{}M", tenths / 10, tenths % 10),
+    }
 }
 
 pub(crate) fn short(commit: &str) -> &str {

@@ -154,8 +154,7 @@ async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Next, R
     });
     close.await?;
     if !ended_well {
-        let text = format!("Release v{} failed: the release command did not succeed", facts.release.version);
-        engine.logs.write(app, words::api(now, text));
+        engine.logs.write(app, words::api(now, words::release_failed(facts.release.version)));
     }
     wake_after(engine, app).await?;
     // The next pending one, if any.

@@ -7,7 +7,7 @@ use super::{
     names,
     release::{NewRelease, announce, release_create},
 };
-use crate::{Engine, error};
+use crate::{Engine, error, words};
 
 /// Apps of one account (ours; Heroku: 100).
 const APPS_PER_ACCOUNT_MAX: usize = 1_000;
@@ -15,7 +15,6 @@ const APPS_PER_ACCOUNT_MAX: usize = 1_000;
 const NAME_ATTEMPTS_MAX: usize = 8;
 
 /// The first two releases of every app, so that the first deploy is v3, as scripts expect.
-const FIRST_RELEASES: [&str; 2] = ["Initial release", "Enable Logplex"];
 
 #[derive(Debug, Clone, Default)]
 pub struct AppNew {
@@ -84,7 +83,7 @@ impl Engine {
             }
             tx.app_insert(&app)?;
             let mut releases = Vec::new();
-            for description in FIRST_RELEASES {
+            for description in words::FIRST_RELEASES {
                 let new = NewRelease {
                     app: app.id,
                     user: owner,

@@ -55,7 +55,7 @@ pub async fn create(
     let (build, account) = insert.await?;
     // Step 0 makes the output, so that readers may come before the build's first word.
     engine.logs.output_append(&build.id.to_string(), 0, "").await.map_err(crate::error::logs)?;
-    engine.logs.write(app, words::api(now, format!("Build started by user {}", account.email)));
+    engine.logs.write(app, words::api(now, words::build_started(&account.email)));
     engine.wake.builds(build.id);
     Ok(build)
 }

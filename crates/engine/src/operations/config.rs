@@ -8,7 +8,7 @@ use renga_model::{
 use renga_store::Read;
 
 use super::release::{NewRelease, announce, release_create};
-use crate::Engine;
+use crate::{Engine, words};
 
 impl Engine {
     /// Those of the newest release, whether it stands already or not.
@@ -66,11 +66,7 @@ fn describe(before: &ConfigVars, after: &ConfigVars) -> String {
     let set: Vec<&str> = set.map(|(key, _)| key.as_str()).collect();
     let removed = before.iter().filter(|(key, _)| after.get(key.as_str()).is_none());
     let removed: Vec<&str> = removed.map(|(key, _)| key.as_str()).collect();
-    match (set.is_empty(), removed.is_empty()) {
-        (false, true) => format!("Set {} config vars", set.join(", ")),
-        (true, _) => format!("Remove {} config vars", removed.join(", ")),
-        (false, false) => format!("Set {}, remove {} config vars", set.join(", "), removed.join(", ")),
-    }
+    words::config_changed(&set, &removed)
 }
 
 #[cfg(test)]

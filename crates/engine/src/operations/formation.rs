@@ -84,8 +84,7 @@ impl Engine {
         });
         let (changed, formation) = update.await?;
         if changed {
-            let text = format!("Scaled to {} by user {}", shown(&formation), actor.email);
-            self.logs.write(app, words::api(now, text));
+            self.logs.write(app, words::api(now, words::scaled(&shown(&formation), &actor.email)));
             self.wake.formation(app);
             self.wake.routes();
         }

@@ -94,7 +94,7 @@ impl Engine {
             Ok(dyno)
         });
         let dyno = insert.await?;
-        let text = format!("{} by user {}", words::starting(&dyno.command), actor.email);
+        let text = words::by_user(&words::starting(&dyno.command), &actor.email);
         self.logs.write(app.id, words::api(now, text));
         self.wake.one_off(dyno.id);
         Ok((dyno, secret))

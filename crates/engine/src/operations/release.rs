@@ -82,9 +82,8 @@ pub async fn announce(engine: &Engine, release: &Release) {
     let account = engine.store.read(move |read| read.account_fetch(user)).await;
     let email = account.map_or_else(|_| "the platform".to_owned(), |account| account.email);
     let at = release.created_at;
-    engine.logs.write(release.app, words::api(at, format!("{} by user {email}", release.description)));
-    let created = format!("Release v{} created by user {email}", release.version);
-    engine.logs.write(release.app, words::api(at, created));
+    engine.logs.write(release.app, words::api(at, words::released_by(&release.description, &email)));
+    engine.logs.write(release.app, words::api(at, words::release_created(release.version, &email)));
     if let Some(text) = web_left_out(engine, release).await {
         engine.logs.write(release.app, words::api(at, text));
     }

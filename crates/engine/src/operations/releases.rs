@@ -72,7 +72,7 @@ impl Engine {
                 )));
             }
             let attachments = tx.release_latest(app)?.map(|latest| latest.attachments).unwrap_or_default();
-            let description = format!("Rollback to v{}", target.version);
+            let description = words::rollback(target.version);
             let new =
                 NewRelease { app, user, description, slug: target.slug, config: target.config, attachments };
             release_create(tx, &settings, new, now)
@@ -103,7 +103,7 @@ impl Engine {
             let latest = tx.release_latest(app)?;
             let (config, attachments) = latest.map(|r| (r.config, r.attachments)).unwrap_or_default();
             let name = row.commit.clone().unwrap_or_else(|| row.id.to_string());
-            let description = description.unwrap_or_else(|| format!("Deploy {}", words::short(&name)));
+            let description = description.unwrap_or_else(|| words::deploy(&name));
             let new = NewRelease { app, user, description, slug: Some(slug), config, attachments };
             release_create(tx, &settings, new, now)
         });

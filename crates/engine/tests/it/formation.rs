@@ -51,6 +51,30 @@ async fn a_failed_build_changes_nothing() {
     plane.kill().await;
 }
 
+/// What no program can be given is refused with the push, not with every start of a dyno.
+#[tokio::test(start_paused = true)]
+async fn commands_that_cannot_be_run_are_refused_with_the_build() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none()).await;
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let long = "x".repeat(limits::COMMAND_BYTES_MAX + 1);
+    let names: Vec<_> = (0..101).map(|n| format!("type-{n}")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "true")).collect();
+    for (types, told) in [
+        (&[("web", "serve"), ("worker", long.as_str())][..], "process type worker has 65 KB"),
+        (&[("web", "a\0b")][..], "process type web contains a NUL byte"),
+        (&many[..], "declares 101 process types"),
+    ] {
+        bench.world.builds_declare(types);
+        let build = plane.push(&app, &bench.account, "b").await;
+        build_ends(&bench, &build, BuildStatus::Failed).await;
+        let (text, _) = bench.world.output(&build.id.to_string()).unwrap();
+        assert!(text.contains(told) && text.contains("Push failed"), "{text}");
+        assert_eq!(bench.releases(app.id).await.len(), 2);
+    }
+    plane.kill().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_release_phase_leaves_the_old_release_serving() {
     let bench = Bench::new().await;

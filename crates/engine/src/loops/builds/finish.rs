@@ -1,10 +1,10 @@
 //! The way out of a build: what the dyno left becomes a slug and a release, or the user reads why not.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::SignedDuration;
 use renga_model::{
-    Build, BuildSource, BuildStatus, Dyno, DynoState, ExitReason, LayerDigest, Refusal, Release,
+    Build, BuildSource, BuildStatus, Dyno, DynoState, ExitReason, LayerDigest, ProcessType, Refusal, Release,
     ReleaseStatus, Slug, SlugId, SlugLayer, limits,
 };
 use renga_ports::{BUILD_RESULT_PATH, BuildResult, BuiltLayer, RuntimeError};
@@ -23,6 +23,8 @@ use renga_store::OrNone;
 
 /// Bytes of `/out/result.json` (ours; a real one has a few hundred).
 const RESULT_BYTES_MAX: u64 = 1024 * 1024;
+/// Process types of an app (ours).
+const PROCESS_TYPES_MAX: usize = 100;
 
 /// Steps of the build's output that the engine writes; the builder's own lines come after the first of them.
 const STEP_WAITING: u64 = 1;
@@ -50,7 +52,7 @@ pub(crate) async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Res
     if let Some(why) = why_failed(facts, dyno, engine.settings.build_timeout) {
         return fail(engine, facts, &why).await;
     }
-    engine.logs.output_append(&output, STEP_PACKED, "-----> Compressing...\n").await.map_err(error::logs)?;
+    engine.logs.output_append(&output, STEP_PACKED, words::COMPRESSING).await.map_err(error::logs)?;
     let packed = match pack(engine, facts, dyno).await {
         Ok(packed) => packed,
         Err(Broken::Ours(refusal)) => return Err(refusal),
@@ -58,8 +60,7 @@ pub(crate) async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Res
     };
     let bytes = packed.slug.bytes;
     if bytes > limits::SLUG_BYTES_MAX {
-        let why = format!("Compiled slug size: {} is too large (max is 500M).", megabytes(bytes));
-        return fail(engine, facts, &why).await;
+        return fail(engine, facts, &words::slug_too_large(bytes)).await;
     }
     release(engine, facts, packed).await?;
     Ok(Next::Again(Duration::ZERO))
@@ -105,10 +106,36 @@ impl From<RuntimeError> for Broken {
     }
 }
 
+/// What no dyno could be started with is refused here, where somebody reads it.
+fn check_types(types: &BTreeMap<ProcessType, String>) -> Result<(), Broken> {
+    if types.len() > PROCESS_TYPES_MAX {
+        return Err(Broken::Theirs(format!(
+            "The app declares {} process types. At most {PROCESS_TYPES_MAX} are possible.",
+            types.len()
+        )));
+    }
+    for (name, command) in types {
+        if command.len() > limits::COMMAND_BYTES_MAX {
+            let (has, most) = (command.len().div_ceil(1024), limits::COMMAND_BYTES_MAX / 1024);
+            return Err(Broken::Theirs(format!(
+                "The command of process type {name} has {has} KB. At most {most} KB are possible: put it into a script."
+            )));
+        }
+        if command.contains('\0') {
+            let why = format!(
+                "The command of process type {name} contains a NUL byte, which no program can be given."
+            );
+            return Err(Broken::Theirs(why));
+        }
+    }
+    Ok(())
+}
+
 async fn pack(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Packed, Broken> {
     let json = engine.runtime.read_file(dyno.id, BUILD_RESULT_PATH, RESULT_BYTES_MAX).await?;
     let result: BuildResult = serde_json::from_slice(&json)
         .map_err(|e| Broken::Theirs(format!("The build's result can't be read: {e}.")))?;
+    check_types(&result.process_types)?;
     let mut layers = Vec::new();
     for layer in &result.layers {
         layers.push(pack_layer(engine, facts, dyno, layer).await?);
@@ -186,7 +213,7 @@ async fn release(engine: &Engine, facts: &Facts, packed: Packed) -> Result<(), R
             NewRelease {
                 app: app_id,
                 user: build.user,
-                description: format!("Deploy {}", words::short(&version)),
+                description: words::deploy(&version),
                 slug: Some(packed.slug.id),
                 config,
                 attachments: latest.map(|release| release.attachments).unwrap_or_default(),
@@ -230,37 +257,18 @@ fn with_defaults(latest: Option<&Release>, result: &BuildResult) -> renga_model:
 /// The pusher reads what was made. Written once, however often the pass runs.
 pub(crate) async fn announce(engine: &Engine, facts: &Facts, release: &Release) -> Result<(), Refusal> {
     let bytes = facts.app.slug_bytes.unwrap_or_default();
-    let mut text = format!("       Done: {}\n", megabytes(bytes));
-    if bytes > limits::SLUG_BYTES_WARN {
-        let size = bytes / 1024 / 1024;
-        text += &format!(
-            " !     Warning: Your slug size ({size} MB) exceeds our soft limit (300 MB) which may affect boot time.\n"
-        );
-    }
-    text += "-----> Launching...\n";
-    if release.command_dyno.is_some() {
-        text += " !     Release command declared: this new release will not be available until the command succeeds.\n";
-    }
     let url = engine.settings.web_url(&facts.app.name);
-    text += &format!("       Released v{}\n       {url} deployed to Renga\n\n", release.version);
+    let text = words::launched(bytes, release, &url);
     let output = facts.build.id.to_string();
     engine.logs.output_append(&output, STEP_LAUNCHED, &text).await.map_err(error::logs)?;
     engine.logs.output_finish(&output).await.map_err(error::logs)
-}
-
-fn megabytes(bytes: u64) -> String {
-    let tenths = bytes * 10 / (1024 * 1024);
-    match bytes {
-        0..1_048_576 => format!("{}K", bytes.div_ceil(1024)),
-        _ => format!("{}.{}M", tenths / 10, tenths % 10),
-    }
 }
 
 pub(crate) async fn succeed(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
     if let BuildSource::Git { commit, branch, .. } = &facts.build.source {
         engine.git.branch_move(facts.app.id, branch, commit).await.map_err(error::git)?;
     }
-    engine.logs.write(facts.app.id, words::api(engine.now(), "Build succeeded"));
+    engine.logs.write(facts.app.id, words::api(engine.now(), words::BUILD_SUCCEEDED));
     end(engine, facts, BuildStatus::Succeeded, None).await
 }
 
@@ -274,11 +282,11 @@ pub(crate) async fn fail_release(engine: &Engine, facts: &Facts) -> Result<Next,
 pub(crate) async fn fail(engine: &Engine, facts: &Facts, why: &str) -> Result<Next, Refusal> {
     let output = facts.build.id.to_string();
     if !why.is_empty() {
-        let text = format!("\n !     {why}\n\n !     Push failed\n");
+        let text = words::push_failed(why);
         engine.logs.output_append(&output, STEP_FAILED, &text).await.map_err(error::logs)?;
     }
     engine.logs.output_finish(&output).await.map_err(error::logs)?;
-    engine.logs.write(facts.app.id, words::api(engine.now(), "Build failed -- check your build output"));
+    engine.logs.write(facts.app.id, words::api(engine.now(), words::BUILD_FAILED));
     let failure = if why.is_empty() { "The build failed; its output says why." } else { why };
     end(engine, facts, BuildStatus::Failed, Some(failure.to_owned())).await
 }
