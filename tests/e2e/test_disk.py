@@ -90,14 +90,14 @@ def almost_full(platform, disk, app):
     blob = {"source_blob": {"url": "https://example.com/a.tgz"}}
     status, answer = platform.api("POST", f"/apps/{app.name}/builds", blob)
     assert status == 503 and "disk is almost full" in answer["message"], answer
-    platform.heroku("ps:scale", "web=2", "-a", app.name).ends()
+    platform.heroku("ps:scale", "web=2", "-a", app.name).ends(2).says("disk is almost full")
+    platform.heroku("ps:restart", "web.1", "-a", app.name).ends()
     log_says(platform, app, "no room for the dyno now.*almost full")
     assert app.page()[0] == 200
     assert dyno_processes(app)["ticker.1"] == before["ticker.1"], "a dyno was restarted"
 
     disk.clear()
-    app.settle(web=2, ticker=1)
-    app.scale(web=1)
+    app.settle(web=1, ticker=1)
     said, _ = (push := app.push()).communicate(timeout=120)
     assert push.returncode == 0, said
     app.serves()

@@ -18,6 +18,14 @@ pub(super) struct Bytes {
     disk: u64,
 }
 
+/// What there is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Machine {
+    /// All of its memory; of its disk what dynos have or may take.
+    bytes: Bytes,
+    disk_free: u64,
+}
+
 impl Bytes {
     pub(super) fn of(settings: &Settings, size: &str) -> Self {
         let disk = settings.disk_bytes(size);
@@ -37,14 +45,14 @@ impl Bytes {
 }
 
 impl Engine {
-    /// Memory of the machine, and of its disk what dynos have or may take. None while the node is away: then nothing
-    /// can be judged, and the node will when it is back.
-    pub(super) async fn machine(&self) -> Result<Option<Bytes>, Refusal> {
+    /// None while the node is away: then nothing can be judged, and the node will when it is back.
+    pub(super) async fn machine(&self) -> Result<Option<Machine>, Refusal> {
         match self.runtime.capacity().await {
-            Ok(capacity) => Ok(Some(Bytes {
-                memory: capacity.memory_bytes_total,
-                disk: capacity.disk_bytes_free.saturating_add(capacity.disk_bytes_dynos),
-            })),
+            Ok(capacity) => {
+                let disk_free = capacity.disk_bytes_free;
+                let disk = disk_free.saturating_add(capacity.disk_bytes_dynos);
+                Ok(Some(Machine { bytes: Bytes { memory: capacity.memory_bytes_total, disk }, disk_free }))
+            }
             Err(RuntimeError::Away(_)) => Ok(None),
             Err(failed) => Err(error::runtime(failed)),
         }
@@ -56,16 +64,19 @@ impl Engine {
 pub(super) fn refuse_beyond_machine(
     read: &Read<'_>,
     settings: &Settings,
-    machine: Option<Bytes>,
+    machine: Option<Machine>,
     (before, after): (Bytes, Bytes),
 ) -> Result<(), Refusal> {
     let grows = after.memory > before.memory || after.disk > before.disk;
     let Some(machine) = machine.filter(|_| grows) else { return Ok(()) };
     let all = quotas_wanted(read, settings)?;
     let changed = all.less(before).plus(after);
-    let memory = settings.memory.admit(machine.memory, all.memory, changed.memory);
+    if machine.disk_free < settings.disk_floor_bytes {
+        return Err(Refusal::disk_low(machine.disk_free, settings.disk_floor_bytes));
+    }
+    let memory = settings.memory.admit(machine.bytes.memory, all.memory, changed.memory);
     memory.map_err(|short| refusal("memory", &short))?;
-    let disk = settings.disk.admit(machine.disk, all.disk, changed.disk);
+    let disk = settings.disk.admit(machine.bytes.disk, all.disk, changed.disk);
     disk.map_err(|short| refusal("disk", &short))
 }
 
