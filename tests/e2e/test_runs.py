@@ -29,8 +29,8 @@ def test_one_offs_and_processes_inside():
             print(f"    {check.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
         wait_for("R16", 30, lambda: said(platform, stubborn, R16), 0.5)
         assert len(said(platform, stubborn, GONE)) == 1
-        platform.heroku("ps", "-a", APP).ends().says(rf"{re.escape(stubborn)} \(.*\): up")
-        platform.heroku("ps:stop", "-d", stubborn, "-a", APP).ends()
+        assert platform.api("GET", f"/apps/{APP}/dynos/{stubborn}")[1]["state"] == "up"
+        assert platform.api("POST", f"/apps/{APP}/dynos/{stubborn}/actions/stop", {})[0] == 202
         wait_for("its end", 20, lambda: said(platform, stubborn, r"State changed from up to complete$"), 0.2)
         assert len(said(platform, stubborn, R16)) == 1
         app.settle(web=1)
@@ -73,14 +73,11 @@ def answers(platform):
 
 def waits_for_releases(platform, app):
     assert app.configure(ROUND="1")[0] == 200
-    for flags in ((), ("--type", "web"), ("--with-run", "--wait-interval", "10")):
-        # With the others' one-off dyno of the old release it would wait for ever.
-        if "--with-run" not in flags:
-            platform.heroku("ps:wait", "-a", APP, *flags).ends()
+    # Not with --with-run: for the one-off dyno of the old release it would wait for ever.
+    platform.heroku("ps:wait", "--type", "web", "-a", APP).ends()
     newest = platform.api("GET", f"/apps/{APP}/releases", headers={"Range": "version ..; max=1, order=desc"})[1][0]["version"]
     dynos = [dyno for dyno in platform.api("GET", f"/apps/{APP}/dynos")[1] if dyno["type"] == "web"]
     assert [(dyno["state"], dyno["release"]["version"]) for dyno in dynos] == [("up", newest)], dynos
-    platform.heroku("ps:wait", "-w", "5", "-a", APP).ends(1)
 
 
 def ends_in_time(platform, _):

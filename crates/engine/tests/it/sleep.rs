@@ -27,6 +27,11 @@ pub(crate) async fn app_of(bench: &Bench, plane: &Plane, size: &str) -> App {
     let changes = vec![change("web", 1, size), change("worker", 1, size)];
     plane.engine.formation_update(&app, &bench.account, changes).await.unwrap();
     until("web and worker", async || are_up(bench, &app, size).await).await;
+    // A predecessor of another size leaves its row first, its last lines a moment later.
+    let count = |line: &str| bench.world.log(app.id).iter().filter(|seen| seen.as_str() == line).count();
+    let (start, end) = ("State changed from created to starting", "State changed from up to down");
+    let over = || count(&format!("heroku[web.1]: {end}")) + 1 >= count(&format!("heroku[web.1]: {start}"));
+    until("the predecessor's last line", async || over()).await;
     app
 }
 
