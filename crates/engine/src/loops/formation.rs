@@ -16,6 +16,7 @@ use super::{dynos, freeze};
 use crate::{
     DecisionKind, Engine,
     driver::{Loop, Next},
+    error,
     spec::{PORT, Source, process_spec},
     wakes::Bell,
     words,
@@ -403,9 +404,19 @@ async fn stop_all(engine: &Engine, facts: &Facts) -> Result<Option<Duration>, Re
             engine.wake.routes();
             look_again = Some(DRAIN_LOOK);
         } else if engine.asked.stop(dyno.id) {
+            if !is_still_stopping(engine, dyno.id).await? {
+                engine.asked.ask_again(dyno.id);
+                continue;
+            }
             dynos::ask_to_stop(engine, dyno.id, limits::STOP_GRACE).await?;
             engine.logs.write(dyno.app, words::heroku(now, &dyno.name, words::STOPPING));
         }
     }
     Ok(look_again)
+}
+
+/// While this pass went on, its exit may have been recorded and what was asked of it forgotten.
+async fn is_still_stopping(engine: &Engine, dyno: DynoId) -> Result<bool, Refusal> {
+    let row = engine.store.read(move |read| read.dyno_fetch(dyno).or_none().map_err(error::store)).await?;
+    Ok(row.is_some_and(|row| row.state == DynoState::Stopping))
 }
