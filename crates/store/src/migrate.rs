@@ -117,6 +117,25 @@ mod tests {
         }
     }
 
+    /// A table that is made anew takes its rows along, each value under its name.
+    #[test]
+    fn dynos_of_every_older_ledger_keep_their_values() {
+        const VALUES: &str = "zeroblob(16), zeroblob(16), 'web', 7, 'one_off', 'a hash', 1, x'05', 60, NULL, 3, 'Eco', 'serve', \
+                              'exited', 11, 12, 'an address', 13, '\"exited\"', 14, 15, 16";
+        const NAMES: &str = "id, app, process_type, number, kind, attach_hash, force_no_tty, sealed_env, time_to_live_s, release, \
+                             release_version, size, command, state, generation, epoch, address, exit_code, exit_reason, exit_at, \
+                             created_at, updated_at";
+        for first in 1..=MIGRATIONS.len() {
+            let mut conn = Connection::open_in_memory().unwrap();
+            up_to(&mut conn, Path::new("test"), first).unwrap();
+            conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+            conn.execute_batch(&format!("INSERT INTO dyno ({NAMES}) VALUES ({VALUES})")).unwrap();
+            up(&mut conn, Path::new("test")).unwrap();
+            let same = format!("SELECT count(*) FROM dyno WHERE ({NAMES}) IS ({VALUES})");
+            assert_eq!(conn.query_row(&same, [], |row| row.get::<_, u32>(0)).unwrap(), 1, "from {first}");
+        }
+    }
+
     #[test]
     fn files_carry_their_numbers_and_tables_are_strict() {
         for (index, (name, sql)) in MIGRATIONS.iter().enumerate() {
