@@ -11,6 +11,8 @@ pub(crate) enum Answer {
     Json {
         status: StatusCode,
         value: Value,
+        /// Told to the person who asks, beside the answer: the official command line prints it.
+        warning: Option<String>,
     },
     List(List),
     /// Already complete: a stream, a page, an upload's receipt.
@@ -22,6 +24,16 @@ pub(crate) struct List {
     /// Properties that a range may name.
     pub(crate) keys: &'static [&'static str],
     pub(crate) items: Vec<Value>,
+}
+
+impl Answer {
+    /// With something to tell the person who asks.
+    pub(crate) fn warning(self, say: impl Into<String>) -> Self {
+        match self {
+            Self::Json { status, value, .. } => Self::Json { status, value, warning: Some(say.into()) },
+            other => other,
+        }
+    }
 }
 
 pub(crate) type Answered = Result<Answer, Problem>;
@@ -45,5 +57,5 @@ pub(crate) fn list<T: Serialize>(
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Answered {
-    Ok(Answer::Json { status, value: serde_json::to_value(value).map_err(Problem::internal)? })
+    Ok(Answer::Json { status, value: serde_json::to_value(value).map_err(Problem::internal)?, warning: None })
 }

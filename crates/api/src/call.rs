@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use renga_engine::operations::Caller;
-use renga_model::{App, Refusal, limits};
+use renga_model::{App, Refusal, Team, TeamRole, limits};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -57,7 +57,14 @@ pub(crate) struct Call {
     body: BodySlot,
     params: BTreeMap<String, String>,
     caller: Option<Caller>,
-    app: Option<App>,
+    found: Found,
+}
+
+/// What the path names, as the gate found it and found that the caller may.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) app: Option<App>,
+    pub(crate) team: Option<(Team, TeamRole)>,
 }
 
 impl Call {
@@ -66,10 +73,10 @@ impl Call {
         request: (Parts, BodySlot),
         params: BTreeMap<String, String>,
         caller: Option<Caller>,
-        app: Option<App>,
+        found: Found,
     ) -> Self {
         let (parts, body) = request;
-        Self { state, parts, body, params, caller, app }
+        Self { state, parts, body, params, caller, found }
     }
 
     /// The gate has let somebody in, unless the endpoint is public.
@@ -78,7 +85,13 @@ impl Call {
     }
     /// The gate has looked it up and found the caller's permission, if the endpoint names one.
     pub(crate) fn app(&self) -> Result<&App, Problem> {
-        self.app.as_ref().ok_or_else(|| Problem::internal("the endpoint's row names no permission on an app"))
+        let none = || Problem::internal("the endpoint's row names no permission on an app");
+        self.found.app.as_ref().ok_or_else(none)
+    }
+    /// Likewise, if the endpoint names a right in a team.
+    pub(crate) fn team(&self) -> Result<&Team, Problem> {
+        let none = || Problem::internal("the endpoint's row names no right in a team");
+        self.found.team.as_ref().map(|(team, _)| team).ok_or_else(none)
     }
     /// A segment of the path; the route has it, or the row and the handler disagree.
     pub(crate) fn param(&self, name: &str) -> Result<&str, Problem> {

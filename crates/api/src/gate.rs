@@ -2,14 +2,14 @@
 //! for stands in the endpoint's row (`routes.rs`), and a handler has no way around it.
 //!
 //! ```text
-//! header ──> token ──> account ──> scope enough? ──> requests left? ──> may do this to the app? ──> handler
+//! header ──> token ──> account ──> scope enough? ──> requests left? ──> app's or team's permission? ──> handler
 //!    │         │                        │                  │                     │
 //!   401       401                      403                429              404 (or 403)
 //! ```
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
-use renga_engine::operations::{Caller, Permission};
+use renga_engine::operations::{Caller, Permission, TeamRight};
 use renga_model::{Refusal, Secret, TokenScope};
 
 use crate::{ApiState, error::Problem};
@@ -31,6 +31,19 @@ pub(crate) enum Need {
 }
 
 impl Need {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Password => "password",
+            Self::Identity => "identity",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::ReadProtected => "read-protected",
+            Self::WriteProtected => "write-protected",
+            Self::Global => "global",
+        }
+    }
+
     fn met_by(self, scopes: &[TokenScope]) -> bool {
         use TokenScope as S;
         let enough: &[TokenScope] = match self {
@@ -125,6 +138,22 @@ pub(crate) async fn app(
     permission: Permission,
 ) -> Result<renga_model::App, Problem> {
     Ok(state.engine.app_for(caller.account.id, identity, permission).await?)
+}
+
+/// The team that the path names, with the caller's role in it, if that lets him do this.
+pub(crate) async fn team(
+    state: &ApiState,
+    caller: &Caller,
+    identity: &str,
+    right: TeamRight,
+) -> Result<(renga_model::Team, renga_model::TeamRole), Problem> {
+    Ok(state.engine.team_for(caller.account.id, identity, right).await?)
+}
+
+/// Whether a segment of the path names the caller: `~`, his e-mail address or his id.
+pub(crate) fn is_oneself(caller: &Caller, segment: &str) -> bool {
+    let account = &caller.account;
+    segment == "~" || segment.eq_ignore_ascii_case(&account.email) || segment == account.id.to_string()
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use http::Method;
-use renga_engine::operations::Permission::{self, Deploy, Manage, Operate, View};
+use renga_engine::operations::{
+    Permission::{self, Deploy, Know, Manage, Operate, View},
+    TeamRight::{self, Rule, See},
+};
 
 use crate::{
     ApiState,
@@ -25,8 +28,8 @@ use crate::{
     },
     git,
     handlers::{
-        accounts, apps, authorizations, buildpacks, builds, catalogue, config, dynos, formation, lists, logs,
-        own, releases, side,
+        accounts, apps, authorizations, buildpacks, builds, catalogue, collaborators, config, dynos,
+        formation, lists, logs, own, releases, side, team_apps, team_members, teams, transfers,
     },
     login,
     serve::{self, Handler},
@@ -39,6 +42,9 @@ pub(crate) struct Endpoint {
     pub(crate) path: &'static str,
     pub(crate) need: Need,
     pub(crate) permission: Option<Permission>,
+    pub(crate) right: Option<TeamRight>,
+    /// The segment that, if it names the caller himself, makes it enough to see the app, or to know the team.
+    pub(crate) oneself: Option<&'static str>,
     /// Whether it belongs to the Platform API, whose requests must accept version 3.
     pub(crate) platform: bool,
     /// Requests that it takes from the caller's pool.
@@ -54,7 +60,12 @@ pub struct EndpointRow {
     pub public: bool,
     /// Whether the path names an app that the caller must have a permission on.
     pub on_app: bool,
+    /// Whether the path names a team that the caller must have a right in.
+    pub in_team: bool,
     pub platform: bool,
+    /// Who is let in, in words: what the token must allow, and what the caller must be allowed to do to the app or
+    /// the team that the path names.
+    pub decision: String,
 }
 
 /// All endpoints but git's, which stand below `/NAME.git/`.
@@ -64,7 +75,9 @@ pub fn endpoint_rows() -> Vec<EndpointRow> {
         path: e.path,
         public: e.is_public(),
         on_app: e.permission.is_some(),
+        in_team: e.right.is_some(),
         platform: e.platform,
+        decision: e.decision(),
     };
     endpoints().into_iter().map(row).collect()
 }
@@ -107,7 +120,17 @@ where
     A: Future<Output = Answered> + Send + 'static,
 {
     let handler: Handler = Arc::new(move |call| Box::pin(handler(call)));
-    Endpoint { method, path, need, permission: None, platform: true, cost: 1, handler }
+    Endpoint {
+        method,
+        path,
+        need,
+        permission: None,
+        right: None,
+        oneself: None,
+        platform: true,
+        cost: 1,
+        handler,
+    }
 }
 
 macro_rules! methods {
@@ -124,8 +147,24 @@ macro_rules! methods {
 methods! { get => GET, post => POST, put => PUT, patch => PATCH, delete => DELETE }
 
 impl Endpoint {
+    fn decision(&self) -> String {
+        let app = self.permission.map(|permission| format!("app:{}", permission.as_str()));
+        let team = self.right.map(|right| format!("team:{}", right.as_str()));
+        let oneself = self.oneself.map(|_| "or-oneself".to_owned());
+        let all = [Some(self.need.as_str().to_owned()), app, team, oneself];
+        all.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
     fn may(mut self, permission: Permission) -> Self {
         self.permission = Some(permission);
+        self
+    }
+    fn in_team(mut self, right: TeamRight) -> Self {
+        self.right = Some(right);
+        self
+    }
+    /// Whoever sees the app, or knows the team, may do it to himself.
+    fn or_oneself(mut self, segment: &'static str) -> Self {
+        self.oneself = Some(segment);
         self
     }
     /// A neighbouring service that is served here too; its clients do not name the API's version.
@@ -143,6 +182,9 @@ fn endpoints() -> Vec<Endpoint> {
     [
         account_endpoints(),
         app_endpoints(),
+        access_endpoints(),
+        team_endpoints(),
+        team_app_endpoints(),
         process_endpoints(),
         release_endpoints(),
         own_endpoints(),
@@ -179,10 +221,9 @@ fn app_endpoints() -> Vec<Endpoint> {
         get("/users/{account}/apps", Read, apps::list_of_user),
         post("/filters/apps", Read, apps::filter),
         get("/apps/{app}", Read, apps::info).may(View),
-        patch("/apps/{app}", Write, apps::update).may(Operate),
+        // A new name is for those who manage the app, the rest for those who operate it: the handler asks again.
+        patch("/apps/{app}", Write, apps::update).may(View),
         delete("/apps/{app}", Write, apps::destroy).may(Manage),
-        get("/apps/{app}/collaborators", Read, apps::collaborators).may(View),
-        get("/apps/{app}/collaborators/{collaborator}", Read, apps::collaborator).may(View),
         get("/apps/{app}/domains", Read, apps::domains).may(View),
         get("/apps/{app}/domains/{domain}", Read, apps::domain).may(View),
         get("/apps/{app}/features", Read, apps::features).may(View),
@@ -193,6 +234,68 @@ fn app_endpoints() -> Vec<Endpoint> {
         get("/apps/{app}/available-stacks", Read, catalogue::stacks).may(View),
         get("/apps/{app}/available-dyno-sizes", Read, catalogue::dyno_sizes).may(View),
         post("/apps/{app}/log-sessions", Read, logs::create).may(View),
+    ]
+}
+
+#[rustfmt::skip]
+fn access_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/apps/{app}/collaborators", Read, collaborators::list).may(View),
+        post("/apps/{app}/collaborators", Write, collaborators::create).may(Manage),
+        get("/apps/{app}/collaborators/{collaborator}", Read, collaborators::info).may(View),
+        delete("/apps/{app}/collaborators/{collaborator}", Write, collaborators::delete).may(Manage).or_oneself("collaborator"),
+        post("/account/app-transfers", Write, transfers::create),
+        get("/account/app-transfers", Read, transfers::list),
+        get("/account/app-transfers/{transfer}", Read, transfers::info),
+        patch("/account/app-transfers/{transfer}", Write, transfers::update),
+        delete("/account/app-transfers/{transfer}", Write, transfers::delete),
+    ]
+}
+
+#[rustfmt::skip]
+fn team_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/teams", Read, teams::list),
+        post("/teams", Global, teams::create),
+        get("/teams/permissions", Read, teams::permission_words),
+        get("/teams/invitations/{invitation}", Identity, team_members::invitation),
+        post("/teams/invitations/{invitation}/accept", Global, team_members::invitation_accept),
+        get("/teams/{team}", Read, teams::info).in_team(TeamRight::Know),
+        patch("/teams/{team}", Global, teams::update).in_team(TeamRight::Know),
+        delete("/teams/{team}", Global, teams::delete).in_team(Rule),
+        get("/teams/{team}/features", Read, teams::features).in_team(TeamRight::Know),
+        get("/teams/{team}/features/{feature}", Read, teams::feature).in_team(TeamRight::Know),
+        get("/teams/{team}/permissions", Read, teams::permissions).in_team(Rule),
+        get("/teams/{team}/members", Read, team_members::list).in_team(See),
+        post("/teams/{team}/members", Global, team_members::create).in_team(Rule),
+        put("/teams/{team}/members", Global, team_members::put).in_team(Rule),
+        patch("/teams/{team}/members", Global, team_members::update).in_team(Rule),
+        delete("/teams/{team}/members/{member}", Global, team_members::delete).in_team(Rule).or_oneself("member"),
+        get("/teams/{team}/members/{member}/apps", Read, team_members::apps).in_team(See),
+        get("/teams/{team}/invitations", Read, team_members::invitations).in_team(See),
+        put("/teams/{team}/invitations", Global, team_members::invite).in_team(Rule),
+        delete("/teams/{team}/invitations/{invitation}", Global, team_members::invitation_revoke).in_team(Rule),
+        get("/teams/{team}/available-generations", Read, catalogue::generations).in_team(TeamRight::Know),
+        get("/teams/{team}/addons", Read, lists::empty).in_team(TeamRight::Know),
+        get("/teams/{team}/pipeline-couplings", Read, lists::empty).in_team(TeamRight::Know),
+        get("/teams/{team}/spaces", Read, lists::empty).in_team(TeamRight::Know),
+        get("/teams/{team}/invoices", Read, lists::empty).in_team(See),
+    ]
+}
+
+#[rustfmt::skip]
+fn team_app_endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/teams/{team}/apps", Read, team_apps::list).in_team(TeamRight::Know),
+        post("/teams/apps", Write, team_apps::create),
+        get("/teams/apps/{app}", Read, team_apps::info).may(Know),
+        patch("/teams/apps/{app}", Write, team_apps::update).may(Manage),
+        get("/teams/apps/{app}/collaborators", Read, collaborators::list).may(View),
+        // Members join by themselves: the handler asks for more unless they add themselves.
+        post("/teams/apps/{app}/collaborators", Write, team_apps::collaborator_create).may(Know),
+        get("/teams/apps/{app}/collaborators/{collaborator}", Read, collaborators::info).may(View),
+        patch("/teams/apps/{app}/collaborators/{collaborator}", Write, team_apps::collaborator_update).may(Manage),
+        delete("/teams/apps/{app}/collaborators/{collaborator}", Write, collaborators::delete).may(Manage).or_oneself("collaborator"),
     ]
 }
 
@@ -259,11 +362,9 @@ fn list_endpoints() -> Vec<Endpoint> {
         get("/account/features", Identity, lists::empty),
         get("/account/features/{feature}", Identity, lists::no_feature),
         get("/account/keys", Identity, lists::empty),
-        get("/account/app-transfers", Read, lists::empty),
         get("/account/invoices", Global, lists::empty),
         get("/account/credits", Global, lists::empty),
         get("/oauth/clients", Global, lists::empty),
-        get("/teams", Read, lists::empty),
         get("/spaces", Read, lists::empty),
         get("/enterprise-accounts", Read, lists::empty),
         get("/pipelines", Read, lists::empty),

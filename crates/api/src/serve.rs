@@ -9,13 +9,14 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use renga_engine::operations::{Caller, Permission, TeamRight};
 use renga_model::Refusal;
 use sha2::{Digest, Sha256};
 
 use crate::{
     ApiState,
     answer::{Answer, Answered},
-    call::{BodySlot, Call},
+    call::{BodySlot, Call, Found},
     error::Problem,
     gate::{self, Need},
     range,
@@ -24,6 +25,7 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const NEXT_RANGE: HeaderName = HeaderName::from_static("next-range");
+const WARNING_MESSAGE: HeaderName = HeaderName::from_static("warning-message");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 
 /// Characters of a request id that is taken over from a client (ours; Heroku's router: 20 to 200).
@@ -81,16 +83,34 @@ async fn answer(
         headers.insert(RATE_LIMIT_REMAINING, left.into());
     }
     let params = params(&mut parts).await?;
-    let app = match (endpoint.permission, &caller) {
-        (Some(permission), Some(caller)) => {
-            let identity = params.get("app").map_or("", String::as_str);
-            Some(gate::app(&state, caller, identity, permission).await?)
-        }
-        _ => None,
+    let found = match &caller {
+        Some(caller) => find(&state, endpoint, &params, caller).await?,
+        None => Found::default(),
     };
     let (method, asked) = (parts.method.clone(), parts.headers.clone());
-    let answer = (endpoint.handler)(Call::new(state, (parts, body), params, caller, app)).await?;
+    let answer = (endpoint.handler)(Call::new(state, (parts, body), params, caller, found)).await?;
     finish(answer, &method, &asked)
+}
+
+/// The app and the team that the path names, if the caller may do to them what the endpoint's row says.
+async fn find(
+    state: &ApiState,
+    endpoint: &Endpoint,
+    params: &BTreeMap<String, String>,
+    caller: &Caller,
+) -> Result<Found, Problem> {
+    let segment = |name: &str| params.get(name).map_or("", String::as_str);
+    let oneself = endpoint.oneself.is_some_and(|name| gate::is_oneself(caller, segment(name)));
+    let mut found = Found::default();
+    if let Some(permission) = endpoint.permission {
+        let permission = if oneself { Permission::View } else { permission };
+        found.app = Some(gate::app(state, caller, segment("app"), permission).await?);
+    }
+    if let Some(right) = endpoint.right {
+        let right = if oneself { TeamRight::Know } else { right };
+        found.team = Some(gate::team(state, caller, segment("team"), right).await?);
+    }
+    Ok(found)
 }
 
 /// `application/vnd.heroku+json; version=3` with any or no variant (`version=3.sdk`).
@@ -118,7 +138,14 @@ async fn params(parts: &mut Parts) -> Result<BTreeMap<String, String>, Problem> 
 fn finish(answer: Answer, method: &Method, asked: &HeaderMap) -> Result<Response, Problem> {
     match answer {
         Answer::Raw(response) => Ok(response),
-        Answer::Json { status, value } => Ok(json(status, &value, method, asked)),
+        Answer::Json { status, value, warning } => {
+            let mut response = json(status, &value, method, asked);
+            if let Some(warning) = warning {
+                let warning = HeaderValue::try_from(warning).map_err(Problem::internal)?;
+                response.headers_mut().insert(WARNING_MESSAGE, warning);
+            }
+            Ok(response)
+        }
         Answer::List(list) => {
             let keys = list.keys.join(", ");
             let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());

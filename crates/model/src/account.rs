@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{AccountId, TokenId};
+use crate::{AccountId, TEAM_DOMAIN, TokenId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -11,6 +11,13 @@ pub struct Account {
     pub name: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+impl Account {
+    /// Whether it stands for a team: nobody can log in to it.
+    pub fn is_team(&self) -> bool {
+        self.email.rsplit_once('@').is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(TEAM_DOMAIN))
+    }
 }
 
 /// An API token as kept: of the value itself only a hash and a mask exist (`HRKU-ab**********yz`).

@@ -80,7 +80,9 @@ macro_rules! kinds {
 kinds! {
     AccountKind => AccountId,
     AppKind => AppId,
+    AppTransferKind => AppTransferId,
     BuildKind => BuildId,
+    CollaboratorKind => CollaboratorId,
     DomainKind => DomainId,
     DynoIdKind => DynoId,
     FormationKind => FormationId,
@@ -88,5 +90,8 @@ kinds! {
     ReleaseKind => ReleaseId,
     SlugKind => SlugId,
     SourceKind => SourceId,
+    TeamKind => TeamId,
+    TeamInvitationKind => TeamInvitationId,
+    TeamMemberKind => TeamMemberId,
     TokenKind => TokenId,
 }

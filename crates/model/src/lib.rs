@@ -6,11 +6,13 @@
 //!
 //! The crate refuses to know how anything is stored or shown. Public JSON lives in `wire`, SQL in `store`.
 
+mod access;
 mod account;
 mod app;
 mod build;
 mod config;
 mod dyno;
+mod email;
 mod id;
 pub mod limits;
 mod log;
@@ -21,9 +23,11 @@ mod release;
 mod route;
 mod secret;
 mod size;
+mod team;
 mod tier;
 mod usage;
 
+pub use access::{AppTransfer, Collaborator, Permission, Permissions, TransferState};
 pub use account::{Account, Token, TokenScope};
 pub use app::{App, Buildpack, Formation};
 pub use build::{Build, BuildSource, BuildStatus};
@@ -31,17 +35,19 @@ pub use config::{ConfigKey, ConfigVars};
 pub use dyno::{
     AttachClient, Dyno, DynoEvent, DynoKind, DynoState, Exit, ExitReason, IllegalMove, OneOff, Worker,
 };
+pub use email::{Email, TEAM_DOMAIN};
 pub use id::{
-    AccountId, AppId, BuildId, DomainId, DynoId, FormationId, Id, LogSessionId, ReleaseId, SlugId, SourceId,
-    TokenId,
+    AccountId, AppId, AppTransferId, BuildId, CollaboratorId, DomainId, DynoId, FormationId, Id,
+    LogSessionId, ReleaseId, SlugId, SourceId, TeamId, TeamInvitationId, TeamMemberId, TokenId,
 };
 pub use log::{LogFilter, LogLine, LogSource};
-pub use name::{AppName, DynoName, InvalidName, LayerDigest, ProcessType, StackName};
+pub use name::{AppName, DynoName, InvalidName, LayerDigest, ProcessType, StackName, TeamName};
 pub use procfile::Procfile;
 pub use refusal::{Fault, Refusal};
 pub use release::{Release, ReleaseStatus, Slug, SlugLayer};
 pub use route::{RouteApp, RouteDyno, RouteTable, WebState};
 pub use secret::Secret;
 pub use size::{DynoSize, SizeFigures, Sizes};
+pub use team::{Team, TeamInvitation, TeamMember, TeamRole};
 pub use tier::{Tier, Tiers};
 pub use usage::{DiskUsage, MemoryUsage, PagesMoved};

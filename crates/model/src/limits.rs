@@ -17,6 +17,21 @@ pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// A command of a one-off dyno, in bytes (ours; the kernel's limit for one argument is 128 KiB).
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
 
+/// An e-mail address (RFC 5321's path, less its brackets).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Collaborators of one app (ours).
+pub const COLLABORATORS_PER_APP_MAX: usize = 500;
+/// Transfers of apps that one account waits for an answer to (ours).
+pub const APP_TRANSFERS_PENDING_MAX: usize = 1_000;
+/// Members of a team (ours; Heroku: 25, or 500 of an enterprise's).
+pub const MEMBERS_PER_TEAM_MAX: usize = 500;
+/// Teams that one account may make (ours).
+pub const TEAMS_PER_ACCOUNT_MAX: usize = 100;
+/// Apps of one account, and of one team (ours; Heroku: 100).
+pub const APPS_PER_OWNER_MAX: usize = 1_000;
+/// Characters of a team's name (ours; it is the name of an e-mail address).
+pub const TEAM_NAME_BYTES_MAX: usize = 60;
+
 /// Dynos of one process type, and of an app in all (Heroku: 100 per app).
 pub const DYNOS_PER_APP_MAX: u32 = 100;
 /// One-off dynos of an app at one time (Heroku: 50 for basic and standard).

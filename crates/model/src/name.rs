@@ -70,6 +70,12 @@ text_newtype!(ProcessType, check_process_type);
 pub struct StackName(String);
 text_newtype!(StackName, check_stack_name);
 
+/// `acme-widgets`: `^[a-z0-9][a-z0-9-]{1,58}[a-z0-9]$`, and nothing that the API would take for something else.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TeamName(String);
+text_newtype!(TeamName, check_team_name);
+
 /// The SHA-256 of a layer image, as 64 lower-case hex digits. Also its file name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -173,6 +179,25 @@ fn check_process_type(text: &str) -> Result<(), InvalidName> {
             what: "Process type",
             rule: "must be 1 to 128 letters, digits, dashes or underscores",
         });
+    }
+    Ok(())
+}
+
+fn check_team_name(text: &str) -> Result<(), InvalidName> {
+    /// Words of the API's paths below `/teams`.
+    const TAKEN: [&str; 3] = ["apps", "invitations", "permissions"];
+    let invalid = |rule| Err(InvalidName { what: "Team name", rule });
+    if text.len() < limits::APP_NAME_BYTES_MIN || text.len() > limits::TEAM_NAME_BYTES_MAX {
+        return invalid("must have 3 to 60 characters");
+    }
+    if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        return invalid("may only contain lowercase letters, digits and dashes");
+    }
+    if text.starts_with('-') || text.ends_with('-') {
+        return invalid("must begin and end with a letter or a digit");
+    }
+    if TAKEN.contains(&text) || text.parse::<uuid::Uuid>().is_ok() {
+        return invalid("means something else to the API; choose another");
     }
     Ok(())
 }

@@ -119,10 +119,14 @@ fn taken(message: &str) -> &'static str {
     match columns {
         "account.email" => "email",
         "app.name" => "app name",
+        "app_transfer.app" => "transfer of the app",
         "build.app" => "unfinished build",
+        "collaborator.app, collaborator.account" => "collaborator",
         "formation.app, formation.process_type" => "formation",
         "release.app" => "current release",
         "release.app, release.version" => "release version",
+        "team.name" => "team name",
+        "team_member.team, team_member.account" => "member",
         "token.hash" => "token",
         _ => "id",
     }

@@ -15,6 +15,8 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_sleep", include_str!("../migrations/0002_sleep.sql")),
     ("0003_attach_client", include_str!("../migrations/0003_attach_client.sql")),
     ("0004_freeze", include_str!("../migrations/0004_freeze.sql")),
+    ("0005_access", include_str!("../migrations/0005_access.sql")),
+    ("0006_teams", include_str!("../migrations/0006_teams.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.
@@ -132,6 +134,24 @@ mod tests {
             conn.execute_batch(&format!("INSERT INTO dyno ({NAMES}) VALUES ({VALUES})")).unwrap();
             up(&mut conn, Path::new("test")).unwrap();
             let same = format!("SELECT count(*) FROM dyno WHERE ({NAMES}) IS ({VALUES})");
+            assert_eq!(conn.query_row(&same, [], |row| row.get::<_, u32>(0)).unwrap(), 1, "from {first}");
+        }
+    }
+
+    #[test]
+    fn apps_of_every_older_ledger_keep_their_values_and_are_not_locked() {
+        const NAMES: &str = "id, name, owner, stack, build_stack, maintenance, deleted, buildpacks, \
+                             buildpack_provided_description, detected_buildpack, repo_bytes, slug_bytes, features_on, \
+                             features_off, created_at, updated_at, released_at";
+        const VALUES: &str = "zeroblob(16), 'shop', zeroblob(16), 'heroku-24', 'host', 1, 0, '[\"a\"]', 'Python', 'b', 1, 2, \
+                              '[]', '[\"c\"]', 3, 4, 5";
+        for first in 1..MIGRATIONS.len() {
+            let mut conn = Connection::open_in_memory().unwrap();
+            up_to(&mut conn, Path::new("test"), first).unwrap();
+            conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+            conn.execute_batch(&format!("INSERT INTO app ({NAMES}) VALUES ({VALUES})")).unwrap();
+            up(&mut conn, Path::new("test")).unwrap();
+            let same = format!("SELECT count(*) FROM app WHERE ({NAMES}) IS ({VALUES}) AND locked = 0");
             assert_eq!(conn.query_row(&same, [], |row| row.get::<_, u32>(0)).unwrap(), 1, "from {first}");
         }
     }

@@ -1,6 +1,6 @@
-//! Apps and the small things that hang on them: buildpacks, domains, features, collaborators.
+//! Apps and the small things that hang on them: buildpacks, domains, features.
 
-use renga_model::{Account, App as ModelApp, StackName};
+use renga_model::{Account, App as ModelApp, StackName, Team};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -61,6 +61,13 @@ impl App {
             updated_at: app.updated_at.into(),
             web_url: Some(site.web_url(app)),
         }
+    }
+
+    /// Of an app that a team owns.
+    pub fn of_team(mut self, team: Option<&Team>) -> Self {
+        let team = team.map(|team| IdName { id: team.id.uuid(), name: team.name.to_string() });
+        (self.organization, self.team) = (team.clone(), team);
+        self
     }
 }
 
@@ -141,7 +148,7 @@ pub struct BuildpackUpdate {
     pub buildpack: String,
 }
 
-// === domains, features, collaborators ===
+// === domains, features ===
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Domain {
@@ -195,36 +202,4 @@ pub struct Feature {
 #[serde(deny_unknown_fields)]
 pub struct FeatureUpdate {
     pub enabled: bool,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Collaborator {
-    pub app: NameId,
-    pub created_at: Time,
-    pub id: Uuid,
-    pub permissions: Vec<serde_json::Value>,
-    pub role: Option<String>,
-    pub updated_at: Time,
-    pub user: CollaboratorUser,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CollaboratorUser {
-    pub email: String,
-    pub federated: bool,
-    pub id: Uuid,
-}
-
-impl Collaborator {
-    pub fn owner_of(app: &ModelApp, owner: &Account) -> Self {
-        Self {
-            app: app_ref(app),
-            created_at: app.created_at.into(),
-            id: derived_id("collaborator", &format!("{}/{}", app.id, owner.id)),
-            permissions: Vec::new(),
-            role: Some("owner".into()),
-            updated_at: app.created_at.into(),
-            user: CollaboratorUser { email: owner.email.clone(), federated: false, id: owner.id.uuid() },
-        }
-    }
 }

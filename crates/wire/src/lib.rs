@@ -13,6 +13,7 @@
 //! The crate refuses to know who asks, what is stored or which status an answer has. Shapes derive both `Serialize` and
 //! `Deserialize`, so that the command line reads what the API writes. A change here is a decision (I15).
 
+mod access;
 mod account;
 mod app;
 mod build;
@@ -23,17 +24,22 @@ mod ids;
 mod log;
 mod release;
 mod site;
+mod team;
 mod time;
 mod usage;
 mod why;
 
+pub use access::{
+    AppTransfer, AppTransferCreate, AppTransferUpdate, Collaborator, CollaboratorCreate, CollaboratorUser,
+    Permission,
+};
 pub use account::{
     AccessToken, Account, Authorization, AuthorizationClient, AuthorizationCreate, AuthorizationUser,
     BrowserLogin, BrowserLoginBegin, Delinquency, NumberText, RateLimit,
 };
 pub use app::{
     App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackName, BuildpackUpdate, BuildpackUpdates,
-    Collaborator, CollaboratorUser, Domain, Feature, FeatureUpdate,
+    Domain, Feature, FeatureUpdate,
 };
 pub use build::{Build, BuildCreate, BuildStatus, BuildpackChoice, Source, SourceBlob, SourceUrls};
 pub use catalogue::{Cost, DynoSize, Generation, Provider, Region, Stack};
@@ -46,6 +52,11 @@ pub use ids::{IdName, IdOnly, NameId, UserRef, derived_id};
 pub use log::{LogSession, LogSessionCreate};
 pub use release::{Artifact, ConfigChange, Release, ReleaseCreate, Slug, SlugBlob, config_vars};
 pub use site::Site;
+pub use team::{
+    PermissionEntity, PermissionUser, Team, TeamApp, TeamAppCollaboratorCreate, TeamAppCollaboratorUpdate,
+    TeamAppCreate, TeamAppUpdate, TeamCreate, TeamInvitation, TeamInvitationCreate, TeamMember,
+    TeamMemberPut, TeamName, TeamUpdate, Unread, UserName, role_shown,
+};
 pub use time::Time;
 pub use usage::DynoUsage;
 pub use why::{Why, WhyDecision, WhyDyno, WhySeen};

@@ -7,6 +7,7 @@ use crate::{
     answer::{Answered, ok},
     call::Call,
     error::Problem,
+    gate,
 };
 
 pub(crate) async fn info(call: Call) -> Answered {
@@ -20,8 +21,7 @@ pub(crate) async fn info_by_user(call: Call) -> Answered {
 /// The account that the path names, which must be the caller's own.
 pub(super) fn own(call: &Call) -> Result<&Account, Problem> {
     let (account, named) = (&call.caller()?.account, call.param("account")?);
-    let same = named == "~" || named.eq_ignore_ascii_case(&account.email) || named == account.id.to_string();
-    if same { Ok(account) } else { Err(Refusal::not_found("user").into()) }
+    if gate::is_oneself(call.caller()?, named) { Ok(account) } else { Err(Refusal::not_found("user").into()) }
 }
 
 pub(crate) async fn rate_limit(call: Call) -> Answered {

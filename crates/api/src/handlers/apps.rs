@@ -1,7 +1,9 @@
 //! Apps and what hangs on them.
 
-use renga_engine::operations::{AppChange, AppNew, FEATURES, FeatureInfo, Permission, feature_enabled};
-use renga_model::{Account, App, AppName, Fault, Refusal, StackName};
+use renga_engine::operations::{
+    AppChange, AppNew, AppView, FEATURES, FeatureInfo, Permission, feature_enabled,
+};
+use renga_model::{App, AppName, Fault, Refusal, StackName};
 use renga_wire as wire;
 use serde::Deserialize;
 
@@ -28,11 +30,12 @@ pub(crate) async fn create(mut call: Call) -> Answered {
     let name = asked.name.map(AppName::try_from).transpose().map_err(Refusal::from)?;
     let stack = asked.stack.as_deref().map(|text| stack_named(state, text)).transpose()?;
     let account = &call.caller()?.account;
-    let app = state.engine.app_create(account, AppNew { name, stack }).await?;
+    let new = AppNew { name, stack, team: None, locked: false };
+    let app = state.engine.app_create(account, new).await?;
     created(&wire::App::new(&app, account, &state.site))
 }
 
-fn check_region(state: &ApiState, asked: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_region(state: &ApiState, asked: Option<&str>) -> Result<(), Refusal> {
     let here = &state.site.region;
     let id = wire::derived_id("region", here).to_string();
     match asked {
@@ -43,7 +46,7 @@ fn check_region(state: &ApiState, asked: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-fn stack_named(state: &ApiState, text: &str) -> Result<StackName, Refusal> {
+pub(super) fn stack_named(state: &ApiState, text: &str) -> Result<StackName, Refusal> {
     let stacks = &state.engine.settings.stacks;
     wire::AppUpdate::stack_named(text, stacks).ok_or_else(|| {
         let names: Vec<&str> = stacks.iter().map(StackName::as_str).collect();
@@ -52,17 +55,18 @@ fn stack_named(state: &ApiState, text: &str) -> Result<StackName, Refusal> {
 }
 
 pub(crate) async fn list(call: Call) -> Answered {
-    list_for(&call, &call.caller()?.account).await
+    let apps = call.state.engine.app_list(call.caller()?.account.id).await?;
+    list_answer(LIST_KEYS, apps.iter().map(|view| listed(&call, view)))
 }
 
+/// Without the apps of teams.
 pub(crate) async fn list_of_user(call: Call) -> Answered {
-    list_for(&call, own(&call)?).await
+    let apps = call.state.engine.app_list_personal(own(&call)?.id).await?;
+    list_answer(LIST_KEYS, apps.iter().map(|view| listed(&call, view)))
 }
 
-async fn list_for(call: &Call, account: &Account) -> Answered {
-    let apps = call.state.engine.app_list(account.id).await?;
-    // Only owners see apps for now, so the owner of each is the caller.
-    list_answer(LIST_KEYS, apps.iter().map(|app| wire::App::new(app, account, &call.state.site)))
+pub(super) fn listed(call: &Call, view: &AppView) -> wire::App {
+    wire::App::new(&view.app, &view.owner, &call.state.site).of_team(view.team.as_ref())
 }
 
 #[derive(Deserialize)]
@@ -84,8 +88,8 @@ pub(crate) async fn filter(mut call: Call) -> Answered {
     }
     let account = &call.caller()?.account;
     let mut apps = call.state.engine.app_list(account.id).await?;
-    apps.retain(|app| asked.r#in.id.contains(&app.id.uuid()));
-    list_answer(LIST_KEYS, apps.iter().map(|app| wire::App::new(app, account, &call.state.site)))
+    apps.retain(|view| asked.r#in.id.contains(&view.app.id.uuid()));
+    list_answer(LIST_KEYS, apps.iter().map(|view| listed(&call, view)))
 }
 
 pub(crate) async fn info(call: Call) -> Answered {
@@ -95,8 +99,11 @@ pub(crate) async fn info(call: Call) -> Answered {
 pub(crate) async fn update(mut call: Call) -> Answered {
     let asked: wire::AppUpdate = call.json().await?;
     let app = call.app()?;
-    if asked.name.is_some() {
-        gate::app(&call.state, call.caller()?, &app.id.to_string(), Permission::Manage).await?;
+    let manages = asked.name.is_some().then_some(Permission::Manage);
+    let operates =
+        (asked.maintenance.is_some() || asked.build_stack.is_some()).then_some(Permission::Operate);
+    for permission in manages.into_iter().chain(operates) {
+        gate::app(&call.state, call.caller()?, &app.id.to_string(), permission).await?;
     }
     let name = asked.name.map(AppName::try_from).transpose().map_err(Refusal::from)?;
     let build_stack = asked.build_stack.as_deref().map(|text| stack_named(&call.state, text)).transpose()?;
@@ -111,32 +118,10 @@ pub(crate) async fn destroy(call: Call) -> Answered {
 }
 
 async fn shown(call: &Call, app: &App) -> Result<wire::App, Problem> {
-    Ok(wire::App::new(app, &owner(call, app).await?, &call.state.site))
+    Ok(listed(call, &call.state.engine.app_view(app.clone()).await?))
 }
 
-async fn owner(call: &Call, app: &App) -> Result<Account, Problem> {
-    let caller = &call.caller()?.account;
-    match caller.id == app.owner {
-        true => Ok(caller.clone()),
-        false => Ok(call.state.engine.account_fetch(app.owner).await?),
-    }
-}
-
-// === collaborators, domains ===
-
-pub(crate) async fn collaborators(call: Call) -> Answered {
-    let app = call.app()?;
-    list_answer(&["id"], [wire::Collaborator::owner_of(app, &owner(&call, app).await?)])
-}
-
-pub(crate) async fn collaborator(call: Call) -> Answered {
-    let (app, named) = (call.app()?, call.param("collaborator")?);
-    let owner = wire::Collaborator::owner_of(app, &owner(&call, app).await?);
-    match [owner.user.email.as_str(), &owner.user.id.to_string(), &owner.id.to_string()].contains(&named) {
-        true => ok(&owner),
-        false => Err(Refusal::not_found("collaborator").into()),
-    }
-}
+// === domains ===
 
 pub(crate) async fn domains(call: Call) -> Answered {
     list_answer(&["id", "hostname"], [wire::Domain::default_of(call.app()?, &call.state.site)])

@@ -66,6 +66,33 @@ impl Reply {
     }
 }
 
+/// Somebody else than the holder of the platform's own token.
+pub(crate) struct Person<'a> {
+    platform: &'a Platform,
+    pub(crate) account: Account,
+    pub(crate) bearer: String,
+}
+
+impl Person<'_> {
+    pub(crate) fn send(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
+        let body = body.map(|body| body.to_string());
+        let headers = [("authorization", self.bearer.as_str())];
+        self.platform.send(method, path, &headers, body.as_deref().map(str::as_bytes))
+    }
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, None)
+    }
+    pub(crate) fn post(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::POST, path, Some(body))
+    }
+    pub(crate) fn patch(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::PATCH, path, Some(body))
+    }
+    pub(crate) fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, None)
+    }
+}
+
 /// An account whose tier allows one dyno.
 pub(crate) const FREE: &str = "free@example.com";
 
@@ -148,7 +175,18 @@ impl Platform {
     }
 
     pub(crate) fn stranger(&self) -> Account {
-        self.run(self.engine.account_create("stranger@example.com".into(), Secret::new(PASSWORD))).unwrap()
+        self.account("stranger@example.com")
+    }
+
+    pub(crate) fn account(&self, email: &str) -> Account {
+        self.run(self.engine.account_create(email.into(), Secret::new(PASSWORD))).unwrap()
+    }
+
+    /// Another account, and a way to ask in its name.
+    pub(crate) fn person(&self, email: &str) -> Person<'_> {
+        let account = self.account(email);
+        let bearer = format!("Bearer {}", self.token_with(&account, TokenScope::Global, None));
+        Person { platform: self, account, bearer }
     }
 
     /// From here on, requests come from an account of the tier `free`.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod access;
 mod apps;
 mod bodies;
 mod cli;
@@ -9,7 +10,9 @@ mod conventions;
 mod git;
 mod harness;
 mod login;
+mod matrix;
 mod rendezvous;
 mod routes;
 mod shapes;
 mod streams;
+mod teams;

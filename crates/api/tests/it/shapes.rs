@@ -51,6 +51,24 @@ fn check(shape: &Value, value: &Value, path: &str, problems: &mut Vec<String>) {
     }
 }
 
+/// An answer has the published shape of this resource.
+#[track_caller]
+pub(crate) fn assert_shape(resource: &str, answer: &Value) {
+    let shapes: Value = serde_json::from_str(include_str!("../data/shapes.json")).unwrap();
+    assert!(shapes[resource].is_object(), "no shape for {resource}");
+    let mut problems = Vec::new();
+    check(&shapes[resource], answer, resource, &mut problems);
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+/// As [`assert_shape`], of every member of a list that is not empty.
+#[track_caller]
+pub(crate) fn assert_shapes(resource: &str, list: &Value) {
+    let items = list.as_array().unwrap();
+    assert!(!items.is_empty(), "no {resource} in the list");
+    items.iter().for_each(|item| assert_shape(resource, item));
+}
+
 fn full_platform() -> Platform {
     let platform = Platform::start();
     let app = platform.app("demo-app");

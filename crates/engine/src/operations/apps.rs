@@ -1,16 +1,20 @@
 //! Apps: made, found, changed, destroyed.
 
-use renga_model::{Account, AccountId, App, AppId, AppName, ConfigVars, Fault, Refusal, StackName};
+use std::collections::HashMap;
+
+use renga_model::{
+    Account, AccountId, App, AppId, AppName, Collaborator, CollaboratorId, ConfigVars, Fault, Permission,
+    Permissions, Refusal, StackName, Team, limits::APPS_PER_OWNER_MAX,
+};
+use renga_store::{Read, StoreError};
 
 use super::{
-    access::app_row,
+    access::{app_row, permissions_of},
     names,
     release::{NewRelease, announce, release_create},
 };
 use crate::{Engine, error, words};
 
-/// Apps of one account (ours; Heroku: 100).
-const APPS_PER_ACCOUNT_MAX: usize = 1_000;
 /// Attempts to find a free generated name; a second one is needed about never.
 const NAME_ATTEMPTS_MAX: usize = 8;
 
@@ -22,6 +26,9 @@ pub struct AppNew {
     pub name: Option<AppName>,
     /// The platform's default if not given.
     pub stack: Option<StackName>,
+    /// The team that is to own it; none: whoever makes it.
+    pub team: Option<Team>,
+    pub locked: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -31,12 +38,21 @@ pub struct AppChange {
     pub build_stack: Option<StackName>,
 }
 
+/// An app, and whose it is.
+#[derive(Debug, Clone)]
+pub struct AppView {
+    pub app: App,
+    pub owner: Account,
+    /// Of which the owner is the account.
+    pub team: Option<Team>,
+}
+
 impl Engine {
     pub async fn app_create(&self, actor: &Account, new: AppNew) -> Result<App, Refusal> {
         let generated = new.name.is_none();
         for _ in 0..NAME_ATTEMPTS_MAX {
             let name = new.name.clone().unwrap_or_else(|| names::generate(&mut rand::rng()));
-            match self.app_insert(actor.id, name, new.stack.clone()).await {
+            match self.app_insert(actor.id, name, &new).await {
                 Err(taken) if generated && taken.fault == Fault::Invalid => {}
                 Err(refusal) => return Err(refusal),
                 Ok(app) => return self.app_equip(app).await,
@@ -45,14 +61,10 @@ impl Engine {
         Err(Refusal::internal("no generated name was free"))
     }
 
-    async fn app_insert(
-        &self,
-        owner: AccountId,
-        name: AppName,
-        stack: Option<StackName>,
-    ) -> Result<App, Refusal> {
+    async fn app_insert(&self, actor: AccountId, name: AppName, new: &AppNew) -> Result<App, Refusal> {
         let (now, settings) = (self.now(), self.settings.clone());
-        let stack = stack.unwrap_or_else(|| settings.default_stack.clone());
+        let stack = new.stack.clone().unwrap_or_else(|| settings.default_stack.clone());
+        let owner = new.team.as_ref().map_or(actor, |team| team.account);
         let app = App {
             id: AppId::random(),
             name,
@@ -60,6 +72,7 @@ impl Engine {
             stack: stack.clone(),
             build_stack: stack,
             maintenance: false,
+            locked: new.locked,
             deleted: false,
             buildpacks: Vec::new(),
             buildpack_provided_description: None,
@@ -73,20 +86,23 @@ impl Engine {
             features_off: Vec::new(),
         };
         let insert = self.store.write(move |tx| -> Result<_, Refusal> {
-            if tx.app_list_for_owner(owner)?.len() >= APPS_PER_ACCOUNT_MAX {
+            if tx.app_list_for_owner(owner)?.len() >= APPS_PER_OWNER_MAX {
                 return Err(Refusal::forbidden(format!(
-                    "You've reached the limit of {APPS_PER_ACCOUNT_MAX} apps."
+                    "You've reached the limit of {APPS_PER_OWNER_MAX} apps."
                 )));
             }
             if tx.app_find(&app.name)?.is_some() {
                 return Err(Refusal::invalid(format!("Name {} is already taken", app.name)));
             }
             tx.app_insert(&app)?;
+            if owner != actor {
+                tx.collaborator_insert(&maker(&app, actor))?;
+            }
             let mut releases = Vec::new();
             for description in words::FIRST_RELEASES {
                 let new = NewRelease {
                     app: app.id,
-                    user: owner,
+                    user: actor,
                     description: description.into(),
                     slug: None,
                     config: ConfigVars::default(),
@@ -114,9 +130,45 @@ impl Engine {
         }
     }
 
-    /// Apps that the account may see, by name.
-    pub async fn app_list(&self, actor: AccountId) -> Result<Vec<App>, Refusal> {
-        self.store.read(move |read| read.app_list_for_owner(actor).map_err(Refusal::from)).await
+    /// Apps that the account may see, by name: its own, those it collaborates on, and those of its teams.
+    pub async fn app_list(&self, actor: AccountId) -> Result<Vec<AppView>, Refusal> {
+        let list = self.store.read(move |read| -> Result<Vec<AppView>, Refusal> {
+            let mut apps = read.app_list_for_owner(actor)?;
+            apps.extend(read.app_list_for_collaborator(actor)?);
+            for row in read.team_member_list_of(actor)? {
+                for app in read.app_list_for_owner(read.team_fetch(row.team)?.account)? {
+                    if permissions_of(read, &app, actor)?.contains(Permission::View) {
+                        apps.push(app);
+                    }
+                }
+            }
+            apps.sort_by(|a, b| a.name.cmp(&b.name));
+            apps.dedup_by(|a, b| a.id == b.id);
+            views(read, apps)
+        });
+        list.await
+    }
+
+    /// The same without the apps of teams.
+    pub async fn app_list_personal(&self, actor: AccountId) -> Result<Vec<AppView>, Refusal> {
+        let list = self.store.read(move |read| -> Result<Vec<AppView>, Refusal> {
+            let mut apps = read.app_list_for_owner(actor)?;
+            apps.extend(read.app_list_for_collaborator(actor)?);
+            apps.sort_by(|a, b| a.name.cmp(&b.name));
+            let mut views = views(read, apps)?;
+            views.retain(|view| view.team.is_none());
+            Ok(views)
+        });
+        list.await
+    }
+
+    /// An app with its owner.
+    pub async fn app_view(&self, app: App) -> Result<AppView, Refusal> {
+        let view = self.store.read(move |read| -> Result<AppView, Refusal> {
+            let (owner, team) = owner_of(read, &app)?;
+            Ok(AppView { app, owner, team })
+        });
+        view.await
     }
 
     pub async fn app_update(&self, app: AppId, change: AppChange) -> Result<App, Refusal> {
@@ -156,4 +208,38 @@ impl Engine {
         self.wake.routes();
         Ok(row)
     }
+}
+
+/// Whoever makes an app in a team may do everything to it.
+fn maker(app: &App, account: AccountId) -> Collaborator {
+    Collaborator {
+        id: CollaboratorId::random(),
+        app: app.id,
+        account,
+        permissions: Permissions::ALL,
+        created_at: app.created_at,
+        updated_at: app.created_at,
+    }
+}
+
+pub(super) fn owner_of(read: &Read<'_>, app: &App) -> Result<(Account, Option<Team>), StoreError> {
+    Ok((read.account_fetch(app.owner)?, read.team_of_owner(app.owner)?))
+}
+
+/// Apps have few owners among them: each is fetched once.
+fn views(read: &Read<'_>, apps: Vec<App>) -> Result<Vec<AppView>, Refusal> {
+    let mut owners: HashMap<AccountId, (Account, Option<Team>)> = HashMap::new();
+    let mut views = Vec::with_capacity(apps.len());
+    for app in apps {
+        let (owner, team) = match owners.get(&app.owner) {
+            Some(known) => known.clone(),
+            None => {
+                let owner = owner_of(read, &app)?;
+                owners.insert(app.owner, owner.clone());
+                owner
+            }
+        };
+        views.push(AppView { app, owner, team });
+    }
+    Ok(views)
 }

@@ -84,7 +84,7 @@ async fn whole_ledger(bench: &Bench, app: &App, newest: u64) {
 impl Story<'_> {
     async fn create(&mut self) -> App {
         let (bench, name) = (self.bench, "story".parse::<AppName>().unwrap());
-        let new = AppNew { name: Some(name.clone()), stack: None };
+        let new = AppNew { name: Some(name.clone()), ..AppNew::default() };
         let create = async |engine: Engine| engine.app_create(&bench.account, new.clone()).await;
         let made = async || {
             let name = name.clone();

@@ -15,14 +15,18 @@ impl Read<'_> {
             .ok_or(StoreError::not_found("account"))
     }
 
-    /// Without regard to (ASCII) case.
+    /// Without regard to (ASCII) case. Accounts of teams are nobody's, and not found.
     pub fn account_find_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        self.first("find an account", "SELECT * FROM account WHERE email = ?1", [email], account)
+        let found =
+            self.first("find an account", "SELECT * FROM account WHERE email = ?1", [email], account)?;
+        Ok(found.filter(|account| !account.is_team()))
     }
 
-    /// By e-mail.
+    /// By e-mail, without those of teams.
     pub fn account_list(&self) -> Result<Vec<Account>, StoreError> {
-        self.all("list accounts", "SELECT * FROM account ORDER BY email", [], account)
+        let mut all = self.all("list accounts", "SELECT * FROM account ORDER BY email", [], account)?;
+        all.retain(|account| !account.is_team());
+        Ok(all)
     }
 
     /// `None` for an account that has no password: it can't log in with one.

@@ -31,6 +31,13 @@ impl Read<'_> {
         self.all("list an owner's apps", sql, [bytes(owner)], app)
     }
 
+    /// What the account may do something to without owning it, by name.
+    pub fn app_list_for_collaborator(&self, account: AccountId) -> Result<Vec<App>, StoreError> {
+        let sql = "SELECT app.* FROM app JOIN collaborator ON collaborator.app = app.id
+             WHERE collaborator.account = ?1 AND app.deleted = 0 ORDER BY app.name";
+        self.all("list a collaborator's apps", sql, [bytes(account)], app)
+    }
+
     /// Those that are being taken apart, the longest gone first.
     pub fn apps_deleted(&self) -> Result<Vec<App>, StoreError> {
         let sql = "SELECT * FROM app WHERE deleted = 1 ORDER BY updated_at, id";
@@ -42,10 +49,10 @@ impl Tx<'_> {
     pub fn app_insert(&self, app: &App) -> Result<(), StoreError> {
         let sql = "INSERT INTO app (id, name, owner, stack, build_stack, maintenance, deleted, buildpacks,
                 buildpack_provided_description, detected_buildpack, repo_bytes, slug_bytes, features_on,
-                features_off, created_at, updated_at, released_at)
+                features_off, created_at, updated_at, released_at, locked)
              VALUES (:id, :name, :owner, :stack, :build_stack, :maintenance, :deleted, :buildpacks, :description,
                 :detected, :repo_bytes, :slug_bytes, :features_on, :features_off, :created_at, :updated_at,
-                :released_at)";
+                :released_at, :locked)";
         self.app_write("insert an app", sql, app).map(drop)
     }
 
@@ -56,7 +63,7 @@ impl Tx<'_> {
                 buildpack_provided_description = :description, detected_buildpack = :detected,
                 repo_bytes = :repo_bytes, slug_bytes = :slug_bytes, features_on = :features_on,
                 features_off = :features_off, created_at = :created_at, updated_at = :updated_at,
-                released_at = :released_at
+                released_at = :released_at, locked = :locked
              WHERE id = :id";
         match self.app_write("update an app", sql, app)? {
             0 => Err(StoreError::not_found("app")),
@@ -92,12 +99,13 @@ impl Tx<'_> {
                 ":created_at": micros(app.created_at),
                 ":updated_at": micros(app.updated_at),
                 ":released_at": app.released_at.map(micros),
+                ":locked": app.locked,
             },
         )
     }
 }
 
-fn app(c: &Cells<'_>) -> Result<App, StoreError> {
+pub(super) fn app(c: &Cells<'_>) -> Result<App, StoreError> {
     let buildpacks: Vec<String> = c.json("buildpacks")?;
     Ok(App {
         id: c.id("id")?,
@@ -106,6 +114,7 @@ fn app(c: &Cells<'_>) -> Result<App, StoreError> {
         stack: c.name("stack")?,
         build_stack: c.name("build_stack")?,
         maintenance: c.get("maintenance")?,
+        locked: c.get("locked")?,
         deleted: c.get("deleted")?,
         buildpacks: buildpacks.into_iter().map(Buildpack).collect(),
         buildpack_provided_description: c.get("buildpack_provided_description")?,

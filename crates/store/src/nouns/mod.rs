@@ -4,6 +4,7 @@ mod account;
 mod app;
 mod build;
 mod cache;
+mod collaborator;
 mod dyno;
 mod expiry;
 mod formation;
@@ -14,7 +15,9 @@ mod slot;
 mod slug;
 mod source;
 mod step;
+mod team;
 mod token;
+mod transfer;
 
 pub use cache::BuildCache;
 pub use sleep::Sleep;

@@ -68,6 +68,7 @@ pub(crate) fn app_of(owner: AccountId, name: &str) -> App {
         stack: "heroku-24".parse().unwrap(),
         build_stack: "host".parse().unwrap(),
         maintenance: false,
+        locked: false,
         deleted: false,
         buildpacks: vec![],
         buildpack_provided_description: None,

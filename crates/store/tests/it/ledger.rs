@@ -8,7 +8,10 @@ use renga_model::{
 };
 use renga_store::{BuildCache, OrNone, Sleep, Slot, StepKey, StoreError};
 
-use crate::fixture::{Ledger, at, build, dyno, formation, layer, release, slug};
+use crate::{
+    access::{collaborator, transfer},
+    fixture::{Ledger, account, at, build, dyno, formation, layer, release, slug},
+};
 
 /// Everything in one transaction: queries see its own changes.
 async fn in_tx(
@@ -347,6 +350,10 @@ async fn everything_of_an_app_goes_with_it() {
         tx.build_cache_put(app.id, &cache)?;
         tx.slot_put(&Slot { app: id, name: "web.1".parse().unwrap(), crashes: 1, last_crash_at: at(1) })?;
         tx.sleep_put(Sleep { app: id, asleep: true, frozen_until: None, since: at(1) })?;
+        let bob = account("bob@example.com");
+        tx.account_insert(&bob, None)?;
+        tx.collaborator_insert(&collaborator(&app, &bob, &[]))?;
+        tx.app_transfer_insert(&transfer(&app, &bob))?;
         tx.step_start(StepKey { workflow: "build", run: id.uuid(), name: "x" }, id, at(1)).map(drop)
     })
     .await;
@@ -362,7 +369,7 @@ async fn everything_of_an_app_goes_with_it() {
         };
         tables.iter().map(String::as_str).filter(|table| rows(table).unwrap() > 0).collect()
     };
-    let unrelated = ["counter", "setting", "source", "token"];
+    let unrelated = ["counter", "setting", "source", "team", "team_invitation", "team_member", "token"];
     let expected: Vec<_> = tables.iter().map(String::as_str).filter(|t| !unrelated.contains(t)).collect();
     assert_eq!(filled(), expected, "the test fills every table that belongs to apps");
     assert!(ledger.store.write(move |tx| tx.app_delete(id)).await.unwrap());

@@ -1,0 +1,188 @@
+//! Who has access to apps: collaborators come and go, apps change hands.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{FREE, Platform, Reply},
+    shapes::{assert_shape, assert_shapes},
+};
+
+const COLLABORATORS: &str = "/apps/demo-app/collaborators";
+
+pub(crate) fn texts<'a>(list: &'a Value, pointer: &str) -> Vec<&'a str> {
+    list.as_array().unwrap().iter().map(|one| one.pointer(pointer).unwrap().as_str().unwrap()).collect()
+}
+
+#[track_caller]
+pub(crate) fn is_refused(reply: &Reply, status: u16, words: &str) {
+    let (found, _, message) = reply.refusal();
+    assert_eq!(found, status, "{message}");
+    assert!(message.contains(words), "{message}");
+}
+
+#[test]
+fn a_collaborator_may_do_all_but_the_owners_matters() {
+    let platform = Platform::start();
+    let app = platform.app("demo-app");
+    platform.deploy(app, &[("web", "serve")]);
+    let jane = platform.person("jane@example.com");
+    assert_eq!(jane.get("/apps/demo-app").status, 404);
+    assert_eq!(jane.get("/apps").good(), json!([]));
+
+    let added = platform.post(COLLABORATORS, json!({ "user": "Jane@example.com", "silent": true }));
+    assert_eq!(added.status, 201);
+    let added = added.good();
+    assert_shape("collaborator", &added);
+    assert_eq!(
+        (&added["role"], &added["user"]["email"]),
+        (&"collaborator".into(), &"jane@example.com".into())
+    );
+    assert_eq!(texts(&added["permissions"], "/name"), ["deploy", "operate", "view"]);
+
+    assert_eq!(texts(&jane.get("/apps").good(), "/name"), ["demo-app"]);
+    assert_eq!(jane.get("/users/~/apps").good()[0]["owner"]["email"], "dev@example.com");
+    let id = platform.get("/apps/demo-app").good()["id"].clone();
+    assert_eq!(jane.post("/filters/apps", json!({ "in": { "id": [id] } })).good()[0]["name"], "demo-app");
+    jane.patch("/apps/demo-app/config-vars", json!({ "A": "1" })).good();
+    assert_eq!(platform.get("/apps/demo-app/releases/4").good()["user"]["email"], "jane@example.com");
+    jane.patch("/apps/demo-app/formation", json!({ "updates": [{ "type": "web", "quantity": 2 }] })).good();
+    jane.patch("/apps/demo-app", json!({ "maintenance": true })).good();
+    assert_eq!(platform.get("/apps/demo-app").good()["maintenance"], true);
+
+    is_refused(&jane.patch("/apps/demo-app", json!({ "name": "mine" })), 403, "permission");
+    is_refused(&jane.delete("/apps/demo-app"), 403, "permission");
+    is_refused(&jane.post(COLLABORATORS, json!({ "user": "dev@example.com" })), 403, "permission");
+    is_refused(&jane.delete(&format!("{COLLABORATORS}/dev@example.com")), 403, "permission");
+    let give = json!({ "app": "demo-app", "recipient": "jane@example.com" });
+    is_refused(&jane.post("/account/app-transfers", give), 403, "permission");
+}
+
+#[test]
+fn collaborators_are_found_removed_and_leave() {
+    let platform = Platform::start();
+    platform.app("demo-app");
+    let (jane, joe) = (platform.person("jane@example.com"), platform.person("joe@example.com"));
+    for person in [&jane, &joe] {
+        platform.post(COLLABORATORS, json!({ "user": person.account.id.to_string() })).good();
+    }
+    let list = platform.get(COLLABORATORS).good();
+    assert_shapes("collaborator", &list);
+    assert_eq!(texts(&list, "/role"), ["owner", "collaborator", "collaborator"]);
+    assert_eq!(texts(&list[0]["permissions"], "/name"), ["deploy", "manage", "operate", "view"]);
+    let row = &list[1];
+    for name in [row["id"].as_str().unwrap(), row["user"]["id"].as_str().unwrap(), "JANE@example.com"] {
+        assert_eq!(&joe.get(&format!("{COLLABORATORS}/{name}")).good(), row, "{name}");
+    }
+    assert_eq!(&jane.get(&format!("{COLLABORATORS}/~")).good(), row);
+    assert_eq!(platform.get(&format!("{COLLABORATORS}/nobody@example.com")).status, 404);
+
+    is_refused(&joe.delete(&format!("{COLLABORATORS}/jane@example.com")), 403, "permission");
+    assert_eq!(&jane.delete(&format!("{COLLABORATORS}/jane@example.com")).good(), row);
+    assert_eq!(jane.get("/apps/demo-app").status, 404);
+    assert_eq!(
+        platform.delete(&format!("{COLLABORATORS}/joe@example.com")).good()["user"]["email"],
+        "joe@example.com"
+    );
+    assert_eq!(joe.get("/apps/demo-app").status, 404);
+    assert_eq!(platform.get(COLLABORATORS).good().as_array().unwrap().len(), 1);
+    is_refused(&platform.delete(&format!("{COLLABORATORS}/~")), 422, "owner");
+    assert_eq!(platform.delete(&format!("{COLLABORATORS}/joe@example.com")).status, 404);
+}
+
+#[test]
+fn who_has_access_is_not_given_it_again_and_addresses_are_checked() {
+    let platform = Platform::start();
+    platform.app("demo-app");
+    platform.person("jane@example.com");
+    platform.post(COLLABORATORS, json!({ "user": "jane@example.com" })).good();
+    for again in ["jane@example.com", "dev@example.com", "~"] {
+        is_refused(&platform.post(COLLABORATORS, json!({ "user": again })), 422, "already a collaborator");
+    }
+    for bad in ["jane", "a b@example.com", "x@herokumanager.com"] {
+        is_refused(&platform.post(COLLABORATORS, json!({ "user": bad })), 422, "address");
+    }
+    is_refused(&platform.post(COLLABORATORS, json!({})), 422, "user");
+    let nobody = platform.post(COLLABORATORS, json!({ "user": uuid::Uuid::new_v4().to_string() }));
+    assert_eq!(nobody.refusal().0, 404);
+}
+
+// === transfers ===
+
+#[test]
+fn an_app_changes_hands_when_its_recipient_agrees() {
+    let platform = Platform::start();
+    platform.app("demo-app");
+    let (jane, joe) = (platform.person("jane@example.com"), platform.person("joe@example.com"));
+    platform.post(COLLABORATORS, json!({ "user": "jane@example.com" })).good();
+    let give = json!({ "app": "demo-app", "recipient": "jane@example.com", "silent": false });
+    let made = platform.post("/account/app-transfers", give.clone());
+    assert_eq!(made.status, 201);
+    let made = made.good();
+    assert_shape("app-transfer", &made);
+    assert_eq!((&made["state"], &made["owner"]["email"]), (&"pending".into(), &"dev@example.com".into()));
+    let path = format!("/account/app-transfers/{}", made["id"].as_str().unwrap());
+    for one in [platform.get(&path).good(), jane.get("/account/app-transfers/demo-app").good()] {
+        assert_eq!(one, made);
+    }
+    assert_shapes("app-transfer", &jane.get("/account/app-transfers").good());
+    assert_eq!(joe.get("/account/app-transfers").good(), json!([]));
+    assert_eq!(joe.get(&path).status, 404);
+    assert_eq!(joe.patch(&path, json!({ "state": "accepted" })).status, 404);
+    is_refused(&platform.post("/account/app-transfers", give), 422, "offered to jane@example.com already");
+    is_refused(&platform.patch(&path, json!({ "state": "accepted" })), 403, "recipient");
+    is_refused(&jane.patch(&path, json!({ "state": "pending" })), 422, "state");
+    is_refused(&jane.patch(&path, json!({ "state": "maybe" })), 422, "state");
+
+    let accepted = jane.patch(&path, json!({ "state": "accepted" })).good();
+    assert_shape("app-transfer", &accepted);
+    assert_eq!(accepted["state"], "accepted");
+    assert_eq!(jane.get("/apps/demo-app").good()["owner"]["email"], "jane@example.com");
+    let list = platform.get(COLLABORATORS).good();
+    assert_eq!(texts(&list, "/user/email"), ["jane@example.com", "dev@example.com"]);
+    is_refused(&platform.delete("/apps/demo-app"), 403, "permission");
+    is_refused(&jane.patch(&path, json!({ "state": "declined" })), 422, "accepted");
+    jane.delete("/apps/demo-app").good();
+    assert_eq!(platform.get("/account/app-transfers").good(), json!([]));
+}
+
+#[test]
+fn transfers_are_declined_taken_back_and_refused() {
+    let platform = Platform::start();
+    let app = platform.app("demo-app");
+    let jane = platform.person("jane@example.com");
+    let give =
+        |to: &str| platform.post("/account/app-transfers", json!({ "app": "demo-app", "recipient": to }));
+    is_refused(&give("~"), 422, "already");
+    assert_eq!(
+        platform.post("/account/app-transfers", json!({ "app": "none", "recipient": "~" })).status,
+        404
+    );
+
+    let declined = give("jane@example.com").good();
+    let path = |one: &Value| format!("/account/app-transfers/{}", one["id"].as_str().unwrap());
+    is_refused(&jane.delete(&path(&declined)), 403, "take");
+    assert_eq!(jane.patch(&path(&declined), json!({ "state": "declined" })).good()["state"], "declined");
+    let taken_back = give(&jane.account.id.to_string()).good();
+    assert_eq!(platform.delete(&path(&taken_back)).good(), taken_back);
+    assert_eq!(
+        jane.send(Method::PATCH, &path(&taken_back), Some(json!({ "state": "accepted" }))).status,
+        404
+    );
+    assert_eq!(platform.get("/apps/demo-app").good()["owner"]["email"], "dev@example.com");
+
+    // Her tier has no room for two dynos.
+    platform.deploy(app, &[("web", "serve")]);
+    platform
+        .patch("/apps/demo-app/formation", json!({ "updates": [{ "type": "web", "quantity": 2 }] }))
+        .good();
+    let poor = platform.person(FREE);
+    let offered = give(FREE).good();
+    is_refused(
+        &poor.patch(&path(&offered), json!({ "state": "accepted" })),
+        422,
+        "Free accounts support one dyno.",
+    );
+    assert_eq!(platform.get("/apps/demo-app").good()["owner"]["email"], "dev@example.com");
+    assert_eq!(poor.get(&path(&offered)).good()["state"], "pending");
+}
