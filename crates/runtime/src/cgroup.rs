@@ -7,6 +7,7 @@
 mod freezer;
 mod listeners;
 mod usage;
+mod writes;
 
 use std::{
     fs, io,

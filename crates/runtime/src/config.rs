@@ -38,6 +38,8 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// Starts and packs are refused when less than this would stay free on the data directory's disk.
     pub disk_floor_bytes: u64,
+    /// How fast one dyno's writable disk may be written; none is as fast as the machine can.
+    pub disk_write_bytes_per_s: Option<u64>,
     /// Go on where the kernel lacks user namespaces, seccomp or memory and process limits.
     pub allow_weak_isolation: bool,
 }

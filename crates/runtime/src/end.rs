@@ -1,6 +1,6 @@
 //! Recording how a dyno ended, and taking away what it had.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use jiff::Timestamp;
 use renga_model::{DynoId, Exit, ExitReason};
@@ -12,7 +12,7 @@ use rustix::{
 
 use crate::{
     config::LINGER_TIMEOUT,
-    error::{Doing, Result, chain, gone_is_fine},
+    error::{Doing, Result, chain, gone_is_fine, tell},
     hand::Inner,
     mounts,
     sys::ext4,
@@ -51,7 +51,7 @@ impl Inner {
         self.end_supervisor(id)?;
         self.cgroups.kill_all(id)?;
         self.cgroups.remove(id)?;
-        drop_disk(&dyno.disk());
+        self.drop_disk(&dyno.disk());
         mounts::detach_below(dyno.directory())?;
         self.network.disconnect(entry.plan.index)?;
         gone_is_fine(fs::remove_file(dyno.disk_image()), "remove", &dyno.disk_image())
@@ -69,16 +69,20 @@ impl Inner {
         }
         Ok(())
     }
-}
 
-/// Nobody will read what the disk has not written yet.
-fn drop_disk(disk: &Path) {
-    if let Ok(root) = fs::File::open(disk) {
+    /// Nobody will read what the disk has not written yet.
+    fn drop_disk(&self, disk: &Path) {
+        let Ok(root) = fs::File::open(disk) else { return };
         // An empty mount point is on the machine's own file system, which must not be touched.
         let is_ours =
             mounts::below(disk.parent().unwrap_or(disk)).is_ok_and(|list| list.iter().any(|p| p == disk));
-        if is_ours && let Err(error) = ext4::shut_down(&root) {
+        if !is_ours {
+            return;
+        }
+        if let Err(error) = ext4::shut_down(&root) {
             tracing::debug!(%error, "could not shut a disk down; unmounting writes it");
         }
+        let device = rustix::fs::fstat(&root).map_err(io::Error::from).doing("look at", disk.display());
+        tell(device.and_then(|status| self.cgroups.free_writes(status.st_dev)));
     }
 }

@@ -98,9 +98,10 @@ pub fn remove_instance(config: &Config) -> Result<()> {
         cgroups.kill_all(id)?;
         cgroups.remove(id)?;
     }
-    cgroups.remove_parents()?;
     mounts::detach_below(paths.node())?;
     mounts::detach(paths.node())?;
+    cgroups.tidy_writes()?;
+    cgroups.remove_parents()?;
     net::remove(config)
 }
 
@@ -255,5 +256,5 @@ fn tidy(inner: &Inner) -> Result<()> {
             mounts::detach(point)?;
         }
     }
-    Ok(())
+    inner.cgroups.tidy_writes()
 }

@@ -12,9 +12,10 @@ use rustix::fs::{Mode, OFlags, open};
 
 use crate::{
     binds::bind_all,
+    cgroup::Cgroups,
     config::Config,
     disk,
-    error::{Doing, Result},
+    error::{Doing, Result, tell},
     images::Images,
     mounts,
     owners::Owners,
@@ -31,6 +32,7 @@ pub(crate) struct Workshop<'a> {
     pub(crate) paths: &'a Paths,
     pub(crate) images: &'a Images,
     pub(crate) owners: &'a Owners,
+    pub(crate) cgroups: &'a Cgroups,
     pub(crate) gateway: Ipv4Addr,
 }
 
@@ -77,6 +79,7 @@ pub(crate) fn assemble(
     disk::clone_template(&template, &dyno.disk_image())?;
     steps.done("clone disk");
     let disk = mounts::mount_disk(&dyno.disk_image(), &dyno.disk())?;
+    limit_writes(shop, &disk);
     steps.done("mount disk");
     let stack_root = shop.images.root(&stack.key, &stack.image)?;
     let upper = Upper::make(&dyno, plan.uid_base)?;
@@ -87,6 +90,13 @@ pub(crate) fn assemble(
     overlay(shop, spec, plan, &stack_root, &dyno)?;
     steps.done("overlay");
     Ok(Assembled { binds, disk })
+}
+
+/// A machine that can't limit writes runs its dynos all the same.
+fn limit_writes(shop: &Workshop<'_>, disk: &LoopDevice) {
+    let Some(bytes_per_s) = shop.config.disk_write_bytes_per_s else { return };
+    let number = disk.number().doing("look at", disk.path.display());
+    tell(number.and_then(|number| shop.cgroups.limit_writes(number, bytes_per_s)));
 }
 
 fn overlay(

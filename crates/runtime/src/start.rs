@@ -126,6 +126,7 @@ impl Inner {
             paths: &self.paths,
             images: &self.images,
             owners: &self.owners,
+            cgroups: &self.cgroups,
             gateway: self.network.gateway(),
         };
         let (assembled, network) = thread::scope(|scope| {

@@ -202,6 +202,7 @@ mod tests {
             exchange_dir: "/e".into(),
             ca_bundle: None,
             disk_floor_bytes: 0,
+            disk_write_bytes_per_s: None,
             allow_weak_isolation: false,
         }
     }

@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) cycle_after: Option<Duration>,
     pub(crate) disk_budget_bytes: u64,
     pub(crate) disk_floor_bytes: u64,
+    /// None: a dyno writes its disk as fast as the machine can.
+    pub(crate) disk_write_bytes_per_s: Option<u64>,
     pub(crate) releases_kept: usize,
 }
 
@@ -80,6 +82,8 @@ const MEMORY_RESERVE_MIB_MAX: u64 = 16 * 1024 * 1024;
 const MEMORY_OVERCOMMIT: f64 = 4.0;
 /// Disk of dynos per byte of free disk: most write hardly anything.
 const DISK_OVERCOMMIT: f64 = 20.0;
+/// What a dyno may write in the long run; about what the small virtual disks of cloud providers give (ours).
+const DISK_WRITE_MIB_PER_S: u64 = 128;
 const OVERCOMMITS: std::ops::RangeInclusive<f64> = 1.0..=100.0;
 const MIB: u64 = 1024 * 1024;
 
@@ -182,6 +186,7 @@ impl Typed {
             cycle_after: seconds(self.dynos.cycle_after_seconds, limits::CYCLE_AFTER),
             disk_budget_bytes: self.disk.budget_mib.unwrap_or(20 * 1024) * MIB,
             disk_floor_bytes,
+            disk_write_bytes_per_s: disk_write_rate(self.disk.write_mib_per_s),
             releases_kept: self.disk.releases_kept.unwrap_or(10),
             domain,
             api,
@@ -205,6 +210,10 @@ impl Typed {
 /// Zero stands for never.
 fn seconds(typed: Option<u64>, default: Duration) -> Option<Duration> {
     Some(typed.map_or(default, Duration::from_secs)).filter(|time| !time.is_zero())
+}
+
+fn disk_write_rate(typed: Option<u64>) -> Option<u64> {
+    Some(typed.unwrap_or(DISK_WRITE_MIB_PER_S).saturating_mul(MIB)).filter(|rate| *rate > 0)
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{config::Config, instance::Instance, layout::Layout};
+use crate::{config::Config, instance::Instance, layout::Layout, roles::up::ROUTER_NICE};
 
 pub(crate) const ROLES: [&str; 3] = ["node", "server", "router"];
 const UNITS: &str = "/etc/systemd/system";
@@ -142,7 +142,7 @@ fn unit(role: &str, program: &str, flags: &str) -> String {
         "node" => "Delegate=yes\nKillMode=process\nOOMScoreAdjust=-900\n".to_owned(),
         "server" => format!("User={SERVER_USER}\nGroup={GROUP}\nNoNewPrivileges=yes\n"),
         _ => format!(
-            "User={ROUTER_USER}\nGroup={GROUP}\nNoNewPrivileges=yes\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nLimitNOFILE=1048576\n"
+            "User={ROUTER_USER}\nGroup={GROUP}\nNoNewPrivileges=yes\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nLimitNOFILE=1048576\nNice={ROUTER_NICE}\n"
         ),
     };
     let after =

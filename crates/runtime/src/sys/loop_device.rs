@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::{
+    fs::{Dev, fstat},
     io::Errno,
     ioctl::{IntegerSetter, Ioctl, IoctlOutput, Opcode, Setter, ioctl},
 };
@@ -29,6 +30,10 @@ pub(crate) struct LoopDevice {
 }
 
 impl LoopDevice {
+    pub(crate) fn number(&self) -> io::Result<Dev> {
+        Ok(fstat(&self.open)?.st_rdev)
+    }
+
     /// From here on the page cache keeps the content once, not twice. Waits until what it holds has been written.
     pub(crate) fn go_direct(&self) -> io::Result<()> {
         // SAFETY: the argument of LOOP_SET_DIRECT_IO is a number, passed as such.

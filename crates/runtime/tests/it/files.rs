@@ -81,6 +81,17 @@ async fn real_a_full_disk_is_an_error_and_not_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn real_a_disk_takes_no_more_than_its_rate() {
+    let site = Site::open_with(|config| config.disk_write_bytes_per_s = Some(16 << 20)).await;
+    // What the kernel writes after the command: the dyno waits for it only with `sync`.
+    let script = "dd if=/dev/urandom of=/tmp/big bs=1M count=32 2>/dev/null; \
+                  begin=${EPOCHREALTIME/./}; sync; echo $((${EPOCHREALTIME/./} - begin))";
+    let microseconds: u64 = site.bash(script).await.trim().parse().unwrap();
+    // Some of it is written before; without a limit this takes some 50 ms.
+    assert!(microseconds > 1_000_000, "32 MiB at 16 MiB/s were written in {microseconds} us");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn real_the_host_stack_needs_nothing() {
     let site = Site::open().await;
     let spec = DynoSpec {

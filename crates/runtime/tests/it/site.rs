@@ -65,6 +65,7 @@ impl Site {
             exchange_dir,
             ca_bundle: Some(PathBuf::from("/etc/ssl/certs/ca-certificates.crt")),
             disk_floor_bytes: 0,
+            disk_write_bytes_per_s: Some(128 << 20),
             allow_weak_isolation: false,
         };
         change(&mut config);

@@ -141,6 +141,8 @@ pub(crate) struct Disk {
     pub(crate) budget_mib: Option<u64>,
     /// Builds and starts are refused when less than this is free, in MiB.
     pub(crate) floor_mib: Option<u64>,
+    /// How fast one dyno may write its disk, in MiB per second; 0 is as fast as the machine can.
+    pub(crate) write_mib_per_s: Option<u64>,
     /// The disks of all dynos may be so many times what is free.
     pub(crate) overcommit: Option<f64>,
     /// Releases per app whose slugs are kept whatever the budget says.

@@ -70,6 +70,7 @@ fn hand_config(config: &Config, layout: &Layout, instance: &Instance) -> Result<
         exchange_dir: layout.at("exchange"),
         ca_bundle: config.ca_bundle.clone(),
         disk_floor_bytes: config.disk_floor_bytes,
+        disk_write_bytes_per_s: config.disk_write_bytes_per_s,
         allow_weak_isolation: config.allow_weak_isolation,
     })
 }

@@ -41,6 +41,10 @@ const FIRST_START_MAX: Duration = Duration::from_secs(5);
 /// A newer program says within this time whether it understands the command line that we have.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The router's turn comes before that of dynos that take all the processors: it has little to do for each request, and
+/// every app waits for it.
+pub(crate) const ROUTER_NICE: i32 = -15;
+
 /// What `renga upgrade` may know of a running `renga up`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Up {
@@ -125,7 +129,8 @@ fn start_all(
     turn.cancel();
     for (name, uid, gid) in roles {
         let answers = CancellationToken::new();
-        let role = Role { name, uid, gid, predecessor: predecessors.get(name).copied() };
+        let nice = if name == "router" { ROUTER_NICE } else { 0 };
+        let role = Role { name, uid, gid, nice, predecessor: predecessors.get(name).copied() };
         let begins = if predecessors.is_empty() { CancellationToken::new() } else { turn };
         if predecessors.is_empty() {
             begins.cancel();

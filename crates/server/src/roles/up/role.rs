@@ -12,7 +12,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use renga_router::Listeners;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpriority_process, kill_process, setpriority_process, waitpid,
+};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +34,7 @@ pub(super) struct Role {
     pub(super) name: &'static str,
     pub(super) uid: u32,
     pub(super) gid: u32,
+    pub(super) nice: i32,
     /// Our child, started before we became this program.
     pub(super) predecessor: Option<i32>,
 }
@@ -145,7 +148,23 @@ fn start(role: &Role, shared: &Shared) -> Result<Child> {
     }
     let mut command = Command::from(command);
     command.kill_on_drop(false);
-    command.spawn().with_context(|| format!("could not start {}", role.name))
+    let child = match role.nice {
+        0 => command.spawn(),
+        nice => at_priority(nice, || command.spawn()),
+    };
+    child.with_context(|| format!("could not start {}", role.name))
+}
+
+/// A child has the priority of the thread that makes it, and a user who is not root could not raise it later. Where
+/// even we may not (a container without CAP_SYS_NICE), the child is an ordinary process.
+fn at_priority<T>(nice: i32, spawn: impl FnOnce() -> T) -> T {
+    let usual = getpriority_process(None).unwrap_or(0);
+    if let Err(error) = setpriority_process(None, nice) {
+        tracing::debug!(%error, "could not raise the priority");
+    }
+    let made = spawn();
+    setpriority_process(None, usual).ok();
+    made
 }
 
 async fn end(role: &Role, mut child: Child) -> Result<()> {
