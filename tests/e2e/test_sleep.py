@@ -12,7 +12,7 @@ from test_load import Load, app_under_load
 ROUNDS = int(os.environ.get("RENGA_SOAK_ROUNDS", "5"))
 SLEEP_AFTER_SECONDS = 3
 FREEZE_SECONDS = 8
-CYCLE_AFTER_SECONDS = 8
+CYCLE_AFTER_SECONDS = 3
 KILLED = ("server", "router", "node")
 AT_ONCE = 20
 
@@ -110,7 +110,7 @@ def states(app):
     return {dyno["type"]: dyno["state"] for dyno in dynos}
 
 
-def soak_no_request_fails_when_dynos_cycle():
+def test_no_request_fails_when_dynos_cycle():
     with platform_with(f"cycle_after_seconds = {CYCLE_AFTER_SECONDS}") as platform:
         app = app_under_load(platform, "cyclist")
         first = ids(app)

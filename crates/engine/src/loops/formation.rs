@@ -71,7 +71,8 @@ impl Loop for Formations {
         };
         start_all(engine, &facts).await?;
         freeze::freeze(engine, &facts).await?;
-        let next = [wait, watch_boots(engine, &facts).await?, stop_all(engine, &facts).await?];
+        let cycle = facts.next_cycle(engine.now(), engine.settings.cycle_after);
+        let next = [wait, cycle, watch_boots(engine, &facts).await?, stop_all(engine, &facts).await?];
         Ok(next.into_iter().flatten().min().map_or(Next::Rest, Next::Again))
     }
 }
@@ -117,6 +118,12 @@ fn gather(read: &Read<'_>, app: AppId) -> Result<Option<Facts>, Refusal> {
 impl Facts {
     pub(crate) fn plan(&self, now: Timestamp, cycle_after: Option<Duration>) -> Vec<Action> {
         renga_planner::plan(self.want().as_ref(), &self.live(cycle_after), now)
+    }
+
+    /// Until the first dyno's day is over. Those that are due already are planned for.
+    fn next_cycle(&self, now: Timestamp, cycle_after: Option<Duration>) -> Option<Duration> {
+        let ends = self.live(cycle_after).into_iter().filter_map(|dyno| dyno.cycle_at);
+        ends.filter(|at| *at > now).min().map(|at| positive(at.duration_since(now)))
     }
 
     fn live(&self, cycle_after: Option<Duration>) -> Vec<Live> {
