@@ -3,6 +3,7 @@
 //! * `build` makes the one file `renga`: first the two supervisors, then the program that carries them.
 //! * `tidy` holds the house rules that neither the compiler nor clippy knows (ARCHITECTURE.md lists them).
 //! * `deny` holds the rules about other people's code: licences, origins, duplicates.
+//! * `api-coverage` counts the links of the published Platform API that are offered.
 //! * `ci` is everything that needs no root: format, clippy, tidy, deny, tests.
 //!
 //! Nothing here is shipped. It refuses to guess: an unknown word is an error, never a default.
@@ -24,6 +25,7 @@ Usage: cargo xtask COMMAND
   build [--profile release|dist|dev]   make target/PROFILE/renga, supervisors inside
   tidy [--bless]                       house rules; --bless lowers the ratchets to what is needed now
   deny                                 licences, origins and duplicates of dependencies
+  api-coverage [--bless]               links of the Platform API that are offered; the last line is `links N/305`
   ci                                   fmt, clippy, tidy, deny, tests (no root needed)
 ";
 
@@ -46,6 +48,8 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(tidy::Mode::Check),
         ["tidy", "--bless"] => tidy::run(tidy::Mode::Bless),
         ["deny"] => deny::run(),
+        ["api-coverage"] => api_coverage(&[]),
+        ["api-coverage", "--bless"] => api_coverage(&["--", "--bless"]),
         ["ci"] => ci::run(),
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
@@ -53,4 +57,10 @@ fn run(arguments: &[&str]) -> Result<()> {
         }
         _ => bail!("not understood: cargo xtask {}\n{USAGE}", arguments.join(" ")),
     }
+}
+
+/// The table of endpoints is the API's own: it counts itself.
+fn api_coverage(rest: &[&str]) -> Result<()> {
+    let count = ["run", "--quiet", "--package", "renga-api", "--example", "coverage"];
+    workspace::succeed(workspace::cargo().args(count).args(rest))
 }

@@ -20,6 +20,7 @@
 
 mod answer;
 mod call;
+pub mod coverage;
 mod error;
 mod gate;
 mod git;

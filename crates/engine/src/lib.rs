@@ -15,6 +15,7 @@
 
 mod asked;
 mod boots;
+mod certificates;
 mod changes;
 mod decisions;
 mod driver;

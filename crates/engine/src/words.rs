@@ -217,6 +217,18 @@ pub(crate) fn build_started(user: &str) -> String {
     format!("Build started by user {user}")
 }
 
+pub(crate) fn build_cancelled(user: &str) -> String {
+    format!("Build cancelled by user {user}")
+}
+
+pub(crate) fn domain_added(hostname: &str, user: &str) -> String {
+    format!("Add domain {hostname} by user {user}")
+}
+
+pub(crate) fn domain_removed(hostname: &str, user: &str) -> String {
+    format!("Remove domain {hostname} by user {user}")
+}
+
 /// The description of a release of this commit or slug.
 pub(crate) fn deploy(what: &str) -> String {
     format!("Deploy {}", short(what))

@@ -4,6 +4,8 @@
 //! Pending ──dyno started──> Building ──slug packed, release made──> Succeeded
 //!    └──────────────────────────┴────── anything refused ─────────> Failed
 //! ```
+//!
+//! Somebody may cancel it until its release is made; it is then on its way to Failed, wherever it stands.
 
 use jiff::Timestamp;
 
@@ -23,6 +25,8 @@ pub struct Build {
     pub dyno: DynoId,
     pub slug: Option<SlugId>,
     pub release: Option<ReleaseId>,
+    /// Wanted: it ends, and makes no release.
+    pub cancelled: bool,
     /// What the user reads about a failure.
     pub failure: Option<String>,
     pub created_at: Timestamp,

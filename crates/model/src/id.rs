@@ -89,6 +89,7 @@ kinds! {
     LogSessionKind => LogSessionId,
     ReleaseKind => ReleaseId,
     SlugKind => SlugId,
+    SniEndpointKind => SniEndpointId,
     SourceKind => SourceId,
     TeamKind => TeamId,
     TeamInvitationKind => TeamInvitationId,

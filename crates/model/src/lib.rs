@@ -11,6 +11,7 @@ mod account;
 mod app;
 mod build;
 mod config;
+mod domain;
 mod dyno;
 mod email;
 mod id;
@@ -32,13 +33,15 @@ pub use account::{Account, Token, TokenScope};
 pub use app::{App, Buildpack, Formation};
 pub use build::{Build, BuildSource, BuildStatus};
 pub use config::{ConfigKey, ConfigVars};
+pub use domain::{CertificateFacts, Domain, Hostname, SniEndpoint};
 pub use dyno::{
     AttachClient, Dyno, DynoEvent, DynoKind, DynoState, Exit, ExitReason, IllegalMove, OneOff, Worker,
 };
 pub use email::{Email, TEAM_DOMAIN};
 pub use id::{
     AccountId, AppId, AppTransferId, BuildId, CollaboratorId, DomainId, DynoId, FormationId, Id,
-    LogSessionId, ReleaseId, SlugId, SourceId, TeamId, TeamInvitationId, TeamMemberId, TokenId,
+    LogSessionId, ReleaseId, SlugId, SniEndpointId, SourceId, TeamId, TeamInvitationId, TeamMemberId,
+    TokenId,
 };
 pub use log::{LogFilter, LogLine, LogSource};
 pub use name::{AppName, DynoName, InvalidName, LayerDigest, ProcessType, StackName, TeamName};

@@ -85,3 +85,12 @@ pub const ROUTER_FIRST_BYTE: Duration = Duration::from_secs(30);
 pub const ROUTER_IDLE: Duration = Duration::from_secs(55);
 /// TCP connect to a dyno (Heroku, H19).
 pub const ROUTER_CONNECT: Duration = Duration::from_secs(5);
+
+/// Custom domains of an app (Heroku: 1,000), and certificates (ours).
+pub const DOMAINS_PER_APP_MAX: usize = 1_000;
+pub const SNI_ENDPOINTS_PER_APP_MAX: usize = 100;
+/// A certificate chain, and a private key, as PEM (ours).
+pub const CERTIFICATE_CHAIN_BYTES_MAX: usize = 64 * 1024;
+pub const PRIVATE_KEY_BYTES_MAX: usize = 16 * 1024;
+/// Certificates of a chain (ours).
+pub const CERTIFICATE_CHAIN_MAX: usize = 10;

@@ -21,13 +21,13 @@ macro_rules! text_newtype {
                 &self.0
             }
         }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
@@ -38,7 +38,7 @@ macro_rules! text_newtype {
                 Ok(Self(text))
             }
         }
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
                 Self::try_from(text.to_owned())
@@ -51,6 +51,7 @@ macro_rules! text_newtype {
         }
     };
 }
+pub(crate) use text_newtype;
 
 /// `^[a-z][a-z0-9-]{1,28}[a-z0-9]$`: the schema's pattern, 3 to 30 characters. It is a DNS label and a folder name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The route table: everything that the router may know of the platform, whole, under one generation.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct RouteApp {
     pub name: AppName,
     /// Lower-case host names without port. A name stands on one app only.
     pub hosts: Vec<String>,
+    /// Of the hosts that have a certificate of their own: its version. A router with another asks for it anew.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, String>,
     pub maintenance: bool,
     pub web: WebState,
     /// The web dynos that take traffic.

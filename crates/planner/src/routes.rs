@@ -1,5 +1,7 @@
 //! The route table that follows from what is seen.
 
+use std::collections::BTreeMap;
+
 use renga_model::{App, Dyno, DynoState, RouteApp, RouteDyno, WebState, Worker};
 
 /// All that routing wants to know of an app.
@@ -7,6 +9,8 @@ use renga_model::{App, Dyno, DynoState, RouteApp, RouteDyno, WebState, Worker};
 pub struct AppFacts {
     pub app: App,
     pub hosts: Vec<String>,
+    /// Of the hosts that have a certificate of their own: its version.
+    pub certificates: BTreeMap<String, String>,
     /// Whether a release with a slug is current.
     pub has_code: bool,
     /// The app sleeps, and its web dynos with it.
@@ -34,6 +38,7 @@ fn route_app(facts: AppFacts) -> RouteApp {
         id: facts.app.id,
         name: facts.app.name,
         hosts: facts.hosts,
+        certificates: facts.certificates,
         maintenance: facts.app.maintenance,
         dynos,
         error_page_url: facts.error_page_url,

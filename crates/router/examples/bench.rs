@@ -2,7 +2,7 @@
 //!
 //! It does all that the real one does, a line per request included; its directory is a temporary one.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use renga_model::{AppId, DynoId, RouteApp, RouteDyno, RouteTable, WebState};
 use renga_ports::{RouteFeed, SystemClock};
@@ -40,6 +40,7 @@ fn table(dyno: SocketAddr) -> Result<RouteTable, renga_model::InvalidName> {
         id: AppId::random(),
         name: "app".parse()?,
         hosts: vec!["app.localhost".into()],
+        certificates: BTreeMap::new(),
         maintenance: false,
         web: WebState::Up,
         dynos: vec![dyno],

@@ -106,7 +106,8 @@ async fn connection(thread: Rc<Thread>, stream: TcpStream, peer: IpAddr) {
 async fn handshake(thread: &Thread, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.ok()?;
     let name = hello.client_hello().server_name().map(str::to_ascii_lowercase);
-    let known = name.as_deref().is_some_and(|name| thread.table().find(name).is_some());
+    let table = thread.table();
+    let known = name.as_deref().and_then(|name| table.certificate(name));
     let config = thread.shared.certificates.find(name.as_deref(), known).await?;
     match hello.into_stream(config).await {
         Ok(stream) => Some(stream),

@@ -256,11 +256,25 @@ impl Counters {
 impl Table {
     /// The app of a host name that is lower-case and without port: by its own name, else by `*.` and the rest.
     pub(crate) fn find(&self, host: &str) -> Option<usize> {
-        if let Some(index) = self.hosts.get(host) {
-            return Some(*index);
+        self.entry(host).map(|(_, index)| index)
+    }
+
+    /// As [`Table::find`], with the host as it stands in the table.
+    fn entry(&self, host: &str) -> Option<(&str, usize)> {
+        let known = |host: &str| self.hosts.get_key_value(host).map(|(name, index)| (&**name, *index));
+        if let Some(own) = known(host) {
+            return Some(own);
         }
         let (_, rest) = host.split_once('.')?;
-        self.hosts.get(format!("*.{rest}").as_str()).copied()
+        known(&format!("*.{rest}"))
+    }
+
+    /// Which certificate to present for a host name: the name that it is asked for by, and its version if it is not
+    /// the platform's own. All names below a wildcard share one.
+    pub(crate) fn certificate(&self, host: &str) -> Option<(&str, Option<&str>)> {
+        let (name, index) = self.entry(host)?;
+        let versions = &self.source.apps.get(index)?.certificates;
+        Some((name, versions.get(name).map(String::as_str)))
     }
 }
 
@@ -348,6 +362,7 @@ mod tests {
             id: AppId::from_uuid(uuid::Uuid::from_u128(1)),
             name: "app".parse().unwrap(),
             hosts: hosts.iter().map(ToString::to_string).collect(),
+            certificates: BTreeMap::new(),
             maintenance: false,
             web: WebState::Up,
             dynos: dynos.iter().map(dyno).collect(),
@@ -375,6 +390,7 @@ mod tests {
         both.apps.push(RouteApp {
             id: AppId::random(),
             hosts: vec!["www.example.com".into()],
+            certificates: BTreeMap::new(),
             ..both.apps[0].clone()
         });
         tables.publish(both).unwrap();

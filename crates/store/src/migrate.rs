@@ -17,6 +17,8 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_freeze", include_str!("../migrations/0004_freeze.sql")),
     ("0005_access", include_str!("../migrations/0005_access.sql")),
     ("0006_teams", include_str!("../migrations/0006_teams.sql")),
+    ("0007_domains", include_str!("../migrations/0007_domains.sql")),
+    ("0008_build_cancel", include_str!("../migrations/0008_build_cancel.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.
@@ -154,6 +156,24 @@ mod tests {
             let same = format!("SELECT count(*) FROM app WHERE ({NAMES}) IS ({VALUES}) AND locked = 0");
             assert_eq!(conn.query_row(&same, [], |row| row.get::<_, u32>(0)).unwrap(), 1, "from {first}");
         }
+    }
+
+    #[test]
+    fn builds_of_older_ledgers_were_never_cancelled() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let before = MIGRATIONS.iter().position(|(name, _)| name.ends_with("_build_cancel")).unwrap();
+        up_to(&mut conn, Path::new("test"), before).unwrap();
+        conn.execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO build (id, app, user, status, source, stack, buildpacks, dyno, created_at, updated_at)
+             VALUES (zeroblob(16), zeroblob(16), zeroblob(16), 'building', '{}', 'heroku-24', '[]', zeroblob(16), 1, 2)",
+        )
+        .unwrap();
+        up(&mut conn, Path::new("test")).unwrap();
+        let row = conn.query_row("SELECT cancelled, status FROM build", [], |r| {
+            Ok((r.get::<_, bool>(0)?, r.get::<_, String>(1)?))
+        });
+        assert_eq!(row.unwrap(), (false, "building".to_owned()));
     }
 
     #[test]

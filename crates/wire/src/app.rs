@@ -1,12 +1,12 @@
-//! Apps and the small things that hang on them: buildpacks, domains, features.
+//! Apps and the small things that hang on them: buildpacks, features.
 
 use renga_model::{Account, App as ModelApp, StackName, Team};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    IdName, NameId, Site, Time, UserRef,
-    ids::{app_ref, derived_id, named},
+    IdName, Site, Time, UserRef,
+    ids::{derived_id, named},
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -148,41 +148,7 @@ pub struct BuildpackUpdate {
     pub buildpack: String,
 }
 
-// === domains, features ===
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Domain {
-    pub acm_status: Option<String>,
-    pub acm_status_reason: Option<String>,
-    pub app: NameId,
-    pub cname: Option<String>,
-    pub created_at: Time,
-    pub hostname: String,
-    pub id: Uuid,
-    pub kind: String,
-    pub updated_at: Time,
-    pub status: String,
-    pub sni_endpoint: Option<IdName>,
-}
-
-impl Domain {
-    /// The host that every app has from the start. Its id follows from the app's, so that it stays through a rename.
-    pub fn default_of(app: &ModelApp, site: &Site) -> Self {
-        Self {
-            acm_status: None,
-            acm_status_reason: None,
-            app: app_ref(app),
-            cname: None,
-            created_at: app.created_at.into(),
-            hostname: site.app_host(&app.name),
-            id: derived_id("domain", &app.id.to_string()),
-            kind: "heroku".into(),
-            updated_at: app.updated_at.into(),
-            status: "none".into(),
-            sni_endpoint: None,
-        }
-    }
-}
+// === features ===
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Feature {

@@ -95,7 +95,8 @@ impl Build {
             release: build.release.map(|release| IdOnly { id: release.uuid() }),
             slug: build.slug.map(|slug| IdOnly { id: slug.uuid() }),
             stack: build.stack.to_string(),
-            status: build.status.into(),
+            // Nothing comes of a cancelled one any more.
+            status: if build.cancelled { BuildStatus::Failed } else { build.status.into() },
             updated_at: build.updated_at.into(),
             user: UserRef::new(user),
         }

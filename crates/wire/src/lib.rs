@@ -18,6 +18,7 @@ mod account;
 mod app;
 mod build;
 mod catalogue;
+mod domain;
 mod dyno;
 mod error;
 mod ids;
@@ -39,10 +40,11 @@ pub use account::{
 };
 pub use app::{
     App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackName, BuildpackUpdate, BuildpackUpdates,
-    Domain, Feature, FeatureUpdate,
+    Feature, FeatureUpdate,
 };
 pub use build::{Build, BuildCreate, BuildStatus, BuildpackChoice, Source, SourceBlob, SourceUrls};
 pub use catalogue::{Cost, DynoSize, Generation, Provider, Region, Stack};
+pub use domain::{Domain, DomainCreate, DomainUpdate, SniEndpoint, SniEndpointWrite, SslCert};
 pub use dyno::{
     Dyno, DynoCreate, DynoExec, DynoRelease, DynoSizeChoice, EnvValue, Formation, FormationUpdate,
     FormationUpdates, QuantityText, state_shown,

@@ -60,7 +60,7 @@ fn code_words(source: &Source) -> Vec<Finding> {
         ),
         (
             "print",
-            PRINTERS.contains(&package),
+            PRINTERS.contains(&package) || source.path.iter().any(|part| part == "examples"),
             &["println!", "print!(", "dbg!("],
             "only the faces print; use tracing",
         ),

@@ -7,7 +7,7 @@ use renga_model::{App, AppName, Fault, Refusal, StackName};
 use renga_wire as wire;
 use serde::Deserialize;
 
-use super::accounts::own;
+use super::{accounts::own, team_apps};
 use crate::{
     ApiState,
     answer::{Answered, created, list as list_answer, ok},
@@ -89,7 +89,11 @@ pub(crate) async fn filter(mut call: Call) -> Answered {
     let account = &call.caller()?.account;
     let mut apps = call.state.engine.app_list(account.id).await?;
     apps.retain(|view| asked.r#in.id.contains(&view.app.id.uuid()));
-    list_answer(LIST_KEYS, apps.iter().map(|view| listed(&call, view)))
+    let mut shown = Vec::new();
+    for view in apps {
+        shown.push(team_apps::shown(&call, &call.state.engine.team_app_view(account.id, view.app).await?));
+    }
+    list_answer(LIST_KEYS, shown)
 }
 
 pub(crate) async fn info(call: Call) -> Answered {
@@ -119,20 +123,6 @@ pub(crate) async fn destroy(call: Call) -> Answered {
 
 async fn shown(call: &Call, app: &App) -> Result<wire::App, Problem> {
     Ok(listed(call, &call.state.engine.app_view(app.clone()).await?))
-}
-
-// === domains ===
-
-pub(crate) async fn domains(call: Call) -> Answered {
-    list_answer(&["id", "hostname"], [wire::Domain::default_of(call.app()?, &call.state.site)])
-}
-
-pub(crate) async fn domain(call: Call) -> Answered {
-    let (domain, named) = (wire::Domain::default_of(call.app()?, &call.state.site), call.param("domain")?);
-    match domain.hostname == named || domain.id.to_string() == named {
-        true => ok(&domain),
-        false => Err(Refusal::not_found("domain").into()),
-    }
 }
 
 // === features ===

@@ -43,6 +43,12 @@ pub(crate) async fn create(mut call: Call) -> Answered {
     created(&shown(&call, &build, account)?)
 }
 
+pub(crate) async fn cancel(call: Call) -> Answered {
+    let (app, account) = (call.app()?.id, &call.caller()?.account);
+    let (build, user) = call.state.engine.build_cancel(app, account, call.param("build")?).await?;
+    ok(&shown(&call, &build, &user)?)
+}
+
 pub(crate) async fn cache_delete(call: Call) -> Answered {
     call.state.engine.build_cache_delete(call.app()?.id).await?;
     accepted(&json!({}))

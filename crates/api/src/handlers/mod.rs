@@ -8,6 +8,7 @@ pub(crate) mod builds;
 pub(crate) mod catalogue;
 pub(crate) mod collaborators;
 pub(crate) mod config;
+pub(crate) mod domains;
 pub(crate) mod dynos;
 pub(crate) mod formation;
 pub(crate) mod lists;

@@ -171,7 +171,6 @@ fn lists_that_clients_read_in_passing_are_empty_arrays() {
         "/apps/demo-app/addon-attachments",
         "/apps/demo-app/log-drains",
         "/apps/demo-app/webhooks",
-        "/apps/demo-app/sni-endpoints",
     ] {
         assert_eq!(platform.get(path).good(), json!([]), "{path}");
     }

@@ -4,7 +4,8 @@
 //! Pending ──source on disk, dyno row──> Building ─┬─ dyno runs: ask for it, follow its output
 //!                                                 ├─ dyno exited 0: pack layers, slug + release in one transaction
 //!                                                 ├─ release stands: move the branch ───────────────> Succeeded
-//!                                                 └─ anything refused: say so, change nothing else ──> Failed
+//!                                                 └─ anything refused, or cancelled: say so, change
+//!                                                    nothing else ──────────────────────────────> Failed
 //! ```
 //!
 //! Each pass reads where the rows stand and takes the next step; every step may be repeated. The slug's id is the
@@ -64,7 +65,10 @@ impl Loop for Builds {
         let engine = &self.engine;
         let Some(facts) = gather(engine, build).await? else { return Ok(Next::Rest) };
         if facts.app.deleted {
-            return abandon(engine, facts).await;
+            return abandon(engine, facts, "The app was destroyed.").await;
+        }
+        if facts.build.cancelled && facts.release.is_none() {
+            return abandon(engine, facts, "The build was cancelled.").await;
         }
         match facts.build.status {
             BuildStatus::Pending => prepare::begin(engine, facts).await,
@@ -127,16 +131,14 @@ async fn after_release(engine: &Engine, facts: &Facts, release: &Release) -> Res
     }
 }
 
-/// The app is being destroyed: the build stops and leaves nothing.
-async fn abandon(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
-    if facts.build.status == BuildStatus::Pending {
-        return finish::fail(engine, &facts, "The app was destroyed.").await;
-    }
+/// The build stops and leaves nothing.
+async fn abandon(engine: &Engine, facts: Facts, why: &str) -> Result<Next, Refusal> {
     match &facts.dyno {
-        Some(dyno) if dyno.state != DynoState::Exited => {
+        _ if facts.build.status.is_over() => Ok(Next::Rest),
+        Some(dyno) if facts.build.status == BuildStatus::Building && dyno.state != DynoState::Exited => {
             dynos::end_now(engine, dyno).await?;
             Ok(Next::Again(Duration::from_secs(1)))
         }
-        _ => finish::fail(engine, &facts, "The app was destroyed.").await,
+        _ => finish::fail(engine, &facts, why).await,
     }
 }

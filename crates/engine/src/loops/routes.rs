@@ -2,7 +2,7 @@
 //! requests are under way to dynos that leave.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
@@ -99,8 +99,11 @@ fn gather(read: &Read<'_>, domain: &str) -> Result<(Vec<AppFacts>, Leaving), Ref
         }
         dynos.entry(dyno.app).or_default().push(dyno);
     }
+    let mut domains = custom_domains(read)?;
     let mut facts = Vec::new();
     for app in read.app_list()? {
+        let (custom, certificates) = domains.remove(&app.id).unwrap_or_default();
+        let own = format!("{}.{domain}", app.name);
         let dynos = dynos.remove(&app.id).unwrap_or_default();
         let release = read.release_current(app.id)?;
         let has_code = release.as_ref().is_some_and(|release| release.slug.is_some());
@@ -116,7 +119,8 @@ fn gather(read: &Read<'_>, domain: &str) -> Result<(Vec<AppFacts>, Leaving), Ref
         let asleep = read.sleep_fetch(app.id)?.is_some_and(|sleep| sleep.asleep);
         let page = |key| release.as_ref().and_then(|r| r.config.get(key)).map(|url| url.expose().to_owned());
         facts.push(AppFacts {
-            hosts: vec![format!("{}.{domain}", app.name)],
+            hosts: std::iter::once(own).chain(custom).collect(),
+            certificates,
             has_code,
             asleep: asleep && web.is_some_and(|formation| DynoSize::sleeps(&formation.size)),
             web_wanted: web.map_or(0, |formation| formation.quantity),
@@ -127,4 +131,25 @@ fn gather(read: &Read<'_>, domain: &str) -> Result<(Vec<AppFacts>, Leaving), Ref
         });
     }
     Ok((facts, leaving))
+}
+
+/// Of each app: its custom host names, and which of them have a certificate of their own, in which version.
+type Custom = BTreeMap<AppId, (Vec<String>, BTreeMap<String, String>)>;
+
+fn custom_domains(read: &Read<'_>) -> Result<Custom, Refusal> {
+    let mut custom = Custom::new();
+    let mut versions = BTreeMap::new();
+    for domain in read.domain_list_all()? {
+        let (hosts, certificates) = custom.entry(domain.app).or_default();
+        let host = domain.hostname.to_string();
+        if let Some(id) = domain.sni_endpoint {
+            let version = match versions.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(read.sni_endpoint_fetch(id)?.version()),
+            };
+            certificates.insert(host.clone(), version.clone());
+        }
+        hosts.push(host);
+    }
+    Ok(custom)
 }

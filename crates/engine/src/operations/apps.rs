@@ -192,7 +192,7 @@ impl Engine {
         Ok(row)
     }
 
-    /// Marks it; the name is free again at once, and a loop takes everything else apart.
+    /// Marks it; its names are free again at once, and a loop takes everything else apart.
     pub async fn app_destroy(&self, app: AppId) -> Result<App, Refusal> {
         let now = self.now();
         let mark = self.store.write(move |tx| -> Result<App, Refusal> {
@@ -200,6 +200,7 @@ impl Engine {
             row.deleted = true;
             row.updated_at = now;
             tx.app_update(&row)?;
+            tx.domain_delete_of_app(app)?;
             Ok(row)
         });
         let row = mark.await?;

@@ -39,6 +39,7 @@ pub async fn create(
             dyno: DynoId::random(),
             slug: None,
             release: None,
+            cancelled: false,
             failure: None,
             created_at: now,
             updated_at: now,
@@ -84,6 +85,26 @@ impl Engine {
             Ok(Some((build, user)))
         });
         fetch.await?.filter(|(build, _)| build.app == app).ok_or_else(not_found)
+    }
+
+    /// Ends a build that is under way. Once its release is made it is too late: that can be rolled back.
+    pub async fn build_cancel(
+        &self,
+        app: AppId,
+        actor: &Account,
+        build: &str,
+    ) -> Result<(Build, Account), Refusal> {
+        let (found, _) = self.build_fetch(app, build).await?;
+        let (id, now) = (found.id, self.now());
+        let cancel = self.store.write(move |tx| tx.build_cancel(id, now).map_err(Refusal::from));
+        if !cancel.await? {
+            return Err(Refusal::invalid(
+                "Only a build that is pending can be cancelled; this one has ended.",
+            ));
+        }
+        self.logs.write(app, words::api(now, words::build_cancelled(&actor.email)));
+        self.wake.builds(id);
+        self.build_fetch(app, build).await
     }
 
     /// Forgets what the builds of an app have kept for the next one.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod boots;
+mod builds;
 mod cycling;
 mod delays;
 mod faults;

@@ -42,9 +42,21 @@ struct Inner {
 
 struct Entry {
     config: Arc<ServerConfig>,
+    /// The version that the table named when it was asked for.
+    version: Option<String>,
     used: Instant,
     /// When the server is asked for a newer one.
     due: Instant,
+}
+
+/// A certificate to look for.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    name: &'a str,
+    /// Of one that somebody uploaded; the platform's own have none.
+    version: Option<&'a str>,
+    /// Whether it is written to disk.
+    keep: bool,
 }
 
 impl Certificates {
@@ -65,58 +77,72 @@ impl Certificates {
         })))
     }
 
-    /// What to present to a client that named `name`. `known`: the name stands in the table.
-    pub(crate) async fn find(&self, name: Option<&str>, known: bool) -> Option<Arc<ServerConfig>> {
+    /// What to present to a client that named `name`. `known`: what the table says of it, see [`Table::certificate`].
+    ///
+    /// [`Table::certificate`]: crate::table::Table::certificate
+    pub(crate) async fn find(
+        &self,
+        name: Option<&str>,
+        known: Option<(&str, Option<&str>)>,
+    ) -> Option<Arc<ServerConfig>> {
         let domain = &self.0.domain;
-        if let Some(name) = name.filter(|name| known || below(name, domain))
-            && let Some(config) = self.obtain(name, known).await
+        let wanted = match (known, name) {
+            (Some((name, version)), _) => Some(Wanted { name, version, keep: true }),
+            // A name that an app could have.
+            (None, Some(name)) if below(name, domain) => Some(Wanted { name, version: None, keep: false }),
+            _ => None,
+        };
+        if let Some(wanted) = wanted
+            && let Some(config) = self.obtain(wanted).await
         {
             return Some(config);
         }
-        self.obtain(domain, true).await
+        self.obtain(Wanted { name: domain, version: None, keep: true }).await
     }
 
     /// From memory at once; else from the server, else from the disk.
-    async fn obtain(&self, name: &str, keep: bool) -> Option<Arc<ServerConfig>> {
-        if let Some((config, due)) = self.remembered(name) {
+    async fn obtain(&self, wanted: Wanted<'_>) -> Option<Arc<ServerConfig>> {
+        if let Some((config, due)) = self.remembered(wanted) {
             if due {
-                self.refresh(name.to_owned(), keep);
+                self.refresh(wanted);
             }
             return Some(config);
         }
         let _turn = self.0.questions.acquire().await.ok()?;
         // Another handshake may have asked for it while this one waited.
-        if let Some((config, _)) = self.remembered(name) {
+        if let Some((config, _)) = self.remembered(wanted) {
             return Some(config);
         }
-        self.learn(name, keep).await
+        self.learn(wanted).await
     }
 
-    async fn learn(&self, name: &str, keep: bool) -> Option<Arc<ServerConfig>> {
+    async fn learn(&self, wanted: Wanted<'_>) -> Option<Arc<ServerConfig>> {
+        let name = wanted.name;
         let asked = tokio::time::timeout(self.0.timeout, ask(&self.0.socket, name)).await;
         let asked = asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let configured = asked.and_then(|issued| Ok((self.configure(&issued)?, issued)));
         match configured {
             Ok((config, issued)) => {
-                if keep {
+                if wanted.keep {
                     self.store(name.to_owned(), issued);
                 }
-                Some(self.remember(name, config, self.0.refresh))
+                Some(self.remember(wanted, config, self.0.refresh))
             }
             Err(error) => {
                 tracing::warn!(%error, host = name, "the server issued no certificate");
                 let issued = self.0.disk.read(name)?;
                 let config = self.configure(&issued).ok()?;
-                Some(self.remember(name, config, RETRY_PAUSE))
+                Some(self.remember(wanted, config, RETRY_PAUSE))
             }
         }
     }
 
-    fn refresh(&self, name: String, keep: bool) {
-        let this = self.clone();
+    fn refresh(&self, wanted: Wanted<'_>) {
+        let (this, name, version) = (self.clone(), wanted.name.to_owned(), wanted.version.map(str::to_owned));
+        let keep = wanted.keep;
         self.0.tasks.spawn(async move {
             let Ok(_turn) = this.0.questions.acquire().await else { return };
-            this.learn(&name, keep).await;
+            this.learn(Wanted { name: &name, version: version.as_deref(), keep }).await;
         });
     }
 
@@ -147,10 +173,12 @@ impl Certificates {
 
     // === memory ===
 
-    /// The entry, and whether a newer one should be asked for (said to one caller only).
-    fn remembered(&self, name: &str) -> Option<(Arc<ServerConfig>, bool)> {
+    /// The entry, and whether a newer one should be asked for (said to one caller only). One of another version than
+    /// the table's is none.
+    fn remembered(&self, wanted: Wanted<'_>) -> Option<(Arc<ServerConfig>, bool)> {
         let mut entries = lock(&self.0.entries);
-        let entry = entries.get_mut(name)?;
+        let entry =
+            entries.get_mut(wanted.name).filter(|entry| entry.version.as_deref() == wanted.version)?;
         entry.used = Instant::now();
         let due = entry.due <= entry.used;
         if due {
@@ -159,14 +187,16 @@ impl Certificates {
         Some((entry.config.clone(), due))
     }
 
-    fn remember(&self, name: &str, config: Arc<ServerConfig>, fresh: Duration) -> Arc<ServerConfig> {
+    fn remember(&self, wanted: Wanted<'_>, config: Arc<ServerConfig>, fresh: Duration) -> Arc<ServerConfig> {
+        let name = wanted.name;
         let mut entries = lock(&self.0.entries);
         if entries.len() >= self.0.entries_max && !entries.contains_key(name) {
             let oldest = entries.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| name.clone());
             oldest.and_then(|oldest| entries.remove(&oldest));
         }
         let used = Instant::now();
-        entries.insert(name.to_owned(), Entry { config: config.clone(), used, due: used + fresh });
+        let version = wanted.version.map(str::to_owned);
+        entries.insert(name.to_owned(), Entry { config: config.clone(), version, used, due: used + fresh });
         config
     }
 }

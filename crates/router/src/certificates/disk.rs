@@ -18,7 +18,7 @@ pub(super) struct Disk {
 impl Disk {
     /// A name of the file; names that are no host names have none.
     fn path(&self, name: &str) -> Option<PathBuf> {
-        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'*');
         let fits = !name.is_empty() && name.len() <= 253 && !name.starts_with('.') && name.bytes().all(legal);
         fits.then(|| self.directory.join(format!("{name}.json")))
     }

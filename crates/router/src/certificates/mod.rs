@@ -9,7 +9,10 @@
 //!
 //! Keys are on disk (0600, our own uid) so that a restart with the control plane away still speaks TLS. What strangers
 //! may make us ask for is bounded: names of the table, and names directly below the domain, whose answers are never
-//! written to disk; anything else gets the domain's certificate.
+//! written to disk; anything else gets the domain's certificate. All names below a wildcard of the table share its one.
+//!
+//! The table says which hosts have a certificate that was uploaded, and in which version; another version than the one
+//! in memory is asked for before it is served, so a replaced certificate is seen with the next table.
 
 mod cache;
 mod disk;

@@ -1,6 +1,7 @@
 //! A router in a temporary directory, dynos that say what a test wants, and a client that shows what came.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     net::SocketAddr,
     sync::{
@@ -163,6 +164,7 @@ pub(crate) fn app(web: WebState, dynos: Vec<RouteDyno>) -> RouteApp {
         id: app_id(),
         name: "app".parse().unwrap(),
         hosts: vec!["app.localhost".into()],
+        certificates: BTreeMap::new(),
         maintenance: false,
         web,
         dynos,

@@ -7,14 +7,14 @@ use std::sync::{
 
 use async_trait::async_trait;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer as Signer, KeyPair};
-use renga_model::Secret;
+use renga_model::{Secret, WebState};
 use renga_router::{Issued, Issuer, serve_certificates};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::net::{TcpStream, UnixListener};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Backend, Peer, Rig, config, header, short_limits};
+use crate::rig::{Backend, Peer, Rig, app, config, dyno, header, short_limits};
 
 /// A small authority, as the server would be.
 struct Authority {
@@ -152,4 +152,31 @@ async fn a_server_that_refuses_costs_the_handshake_only() {
     authority.refusing.store(false, Ordering::SeqCst);
     assert!(connect(&authority, rig.addresses.tls, "app.localhost").await.is_ok());
     assert_eq!(rig.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn another_version_of_a_certificate_is_asked_for_with_the_next_table() {
+    let (authority, backend) = (Authority::new(), Backend::mirror().await);
+    let (mut rig, _serving) = rig(&authority).await;
+    let version = |version: &str| {
+        let mut app = app(WebState::Up, vec![dyno(1, backend.address)]);
+        app.hosts.extend(["www.example.com".to_owned(), "*.example.org".to_owned()]);
+        app.certificates = [("www.example.com".to_owned(), version.to_owned())].into();
+        app
+    };
+    let issued = || authority.issued.load(Ordering::SeqCst);
+    rig.publish(version("a")).await;
+    for _ in 0..2 {
+        connect(&authority, rig.addresses.tls, "www.example.com").await.unwrap();
+    }
+    assert_eq!(issued(), 1);
+    rig.publish(version("b")).await;
+    connect(&authority, rig.addresses.tls, "www.example.com").await.unwrap();
+    assert_eq!(issued(), 2);
+    // All names below a wildcard share one, and nothing deeper has any.
+    for name in ["a.example.org", "b.example.org"] {
+        connect(&authority, rig.addresses.tls, name).await.unwrap();
+    }
+    assert_eq!(issued(), 3);
+    assert!(connect(&authority, rig.addresses.tls, "a.b.example.org").await.is_err());
 }

@@ -63,7 +63,12 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
     let hooks = git.bind_hooks().context("could not open the socket of push hooks")?;
     let (gate, hook_git, hook_stop) = (Arc::new(Gate::new(engine.clone())), git.clone(), stop.clone());
     tasks.spawn(async move { hook_git.serve_hooks(hooks, gate, hook_stop).await });
-    serve_certificates(&layout, &authority, &tasks, &stop)?;
+    serve_certificates(
+        &layout,
+        Certificates { authority: authority.clone(), engine: engine.clone() },
+        &tasks,
+        &stop,
+    )?;
     let faces = Faces { config, layout: &layout, authority: &authority, tasks: &tasks, stop: &stop };
     faces.serve(engine, git, doors)?;
     endpoints.write(&layout.endpoints())?;
@@ -225,7 +230,7 @@ fn git_store(config: &Config, layout: &Layout, tasks: &TaskTracker) -> Result<Gi
 /// The certificate socket: the router's group may connect.
 fn serve_certificates(
     layout: &Layout,
-    authority: &Authority,
+    certificates: Certificates,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -235,18 +240,25 @@ fn serve_certificates(
     let listener =
         UnixListener::bind(&path).with_context(|| format!("could not listen on {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
-    let issuer = Arc::new(LocalNames(authority.clone()));
-    tasks.spawn(renga_router::serve_certificates(listener, issuer, stop.clone()));
+    tasks.spawn(renga_router::serve_certificates(listener, Arc::new(certificates), stop.clone()));
     Ok(())
 }
 
-/// Signs whatever name a client asks for: the authority is trusted only by those who took it in for this platform.
-struct LocalNames(Authority);
+/// What was uploaded for a name; else it signs whatever name a client asks for: the authority is trusted only by those
+/// who took it in for this platform.
+struct Certificates {
+    authority: Authority,
+    engine: Engine,
+}
 
 #[async_trait]
-impl Issuer for LocalNames {
+impl Issuer for Certificates {
     async fn issue(&self, name: &str) -> Result<Issued, String> {
-        let (chain_pem, key_pem) = self.0.issue(&[name.to_owned()]).map_err(|e| format!("{e:#}"))?;
+        let uploaded = self.engine.certificate_of(name).await.map_err(|refusal| refusal.to_string())?;
+        if let Some((chain_pem, key_pem)) = uploaded {
+            return Ok(Issued { chain_pem, key_pem });
+        }
+        let (chain_pem, key_pem) = self.authority.issue(&[name.to_owned()]).map_err(|e| format!("{e:#}"))?;
         Ok(Issued { chain_pem, key_pem: Secret::new(key_pem) })
     }
 }

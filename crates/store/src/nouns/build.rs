@@ -1,5 +1,6 @@
 //! Builds. An app has at most one that is not over.
 
+use jiff::Timestamp;
 use renga_model::{AppId, Build, BuildId, BuildSource, BuildStatus};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,13 @@ impl Tx<'_> {
         .map(drop)
     }
 
+    /// Cancels it, unless it is over or has made its release. Whether it did.
+    pub fn build_cancel(&self, id: BuildId, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE build SET cancelled = 1, updated_at = ?2
+                   WHERE id = ?1 AND status IN ('pending', 'building') AND release IS NULL";
+        Ok(self.change("cancel a build", sql, params![bytes(id), micros(now)])? > 0)
+    }
+
     /// Writes status, buildpacks, slug, release and failure (the rest of a build never changes), and is `Stale` if
     /// the status is not `from` any more. Slug and release must be there already.
     pub fn build_update(&self, build: &Build, from: BuildStatus) -> Result<(), StoreError> {
@@ -93,6 +101,7 @@ fn build(c: &Cells<'_>) -> Result<Build, StoreError> {
         dyno: c.id("dyno")?,
         slug: c.id_opt("slug")?,
         release: c.id_opt("release")?,
+        cancelled: c.get("cancelled")?,
         failure: c.get("failure")?,
         created_at: c.time("created_at")?,
         updated_at: c.time("updated_at")?,

@@ -5,6 +5,7 @@ mod app;
 mod build;
 mod cache;
 mod collaborator;
+mod domain;
 mod dyno;
 mod expiry;
 mod formation;

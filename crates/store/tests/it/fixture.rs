@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::Timestamp;
 use renga_model::{
-    Account, AccountId, App, AppId, Build, BuildId, BuildSource, BuildStatus, ConfigVars, Dyno, DynoId,
-    DynoState, Formation, FormationId, LayerDigest, Release, ReleaseId, ReleaseStatus, Secret, Slug, SlugId,
-    SlugLayer, Worker,
+    Account, AccountId, App, AppId, Build, BuildId, BuildSource, BuildStatus, CertificateFacts, ConfigVars,
+    Domain, DomainId, Dyno, DynoId, DynoState, Formation, FormationId, LayerDigest, Release, ReleaseId,
+    ReleaseStatus, Secret, Slug, SlugId, SlugLayer, SniEndpoint, SniEndpointId, Worker,
 };
 use renga_store::{MasterKey, Store};
 
@@ -138,6 +138,7 @@ pub(crate) fn build(app: &App) -> Build {
         dyno: DynoId::random(),
         slug: None,
         release: None,
+        cancelled: false,
         failure: None,
         created_at: at(3),
         updated_at: at(3),
@@ -174,5 +175,37 @@ pub(crate) fn formation(app: &App, process_type: &str, quantity: u32) -> Formati
         epoch: 1,
         created_at: at(7),
         updated_at: at(7),
+    }
+}
+
+pub(crate) fn sni_endpoint(app: &App) -> SniEndpoint {
+    SniEndpoint {
+        id: SniEndpointId::random(),
+        app: app.id,
+        name: "calm-sea-10000".parse().unwrap(),
+        chain_pem: "a chain".into(),
+        facts: CertificateFacts {
+            names: vec!["www.example.com".into()],
+            subject: "/CN=www.example.com".into(),
+            issuer: "/CN=Somebody".into(),
+            starts_at: at(1),
+            expires_at: at(2),
+            self_signed: false,
+            ca_signed: false,
+        },
+        created_at: at(1),
+        updated_at: at(1),
+    }
+}
+
+pub(crate) fn domain(app: &App, hostname: &str, sni_endpoint: Option<SniEndpointId>) -> Domain {
+    let hostname = hostname.parse().unwrap();
+    Domain {
+        id: DomainId::random(),
+        app: app.id,
+        hostname,
+        sni_endpoint,
+        created_at: at(1),
+        updated_at: at(1),
     }
 }

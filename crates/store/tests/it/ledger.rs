@@ -10,7 +10,7 @@ use renga_store::{BuildCache, OrNone, Sleep, Slot, StepKey, StoreError};
 
 use crate::{
     access::{collaborator, transfer},
-    fixture::{Ledger, account, at, build, dyno, formation, layer, release, slug},
+    fixture::{Ledger, account, at, build, domain, dyno, formation, layer, release, slug, sni_endpoint},
 };
 
 /// Everything in one transaction: queries see its own changes.
@@ -354,6 +354,9 @@ async fn everything_of_an_app_goes_with_it() {
         tx.account_insert(&bob, None)?;
         tx.collaborator_insert(&collaborator(&app, &bob, &[]))?;
         tx.app_transfer_insert(&transfer(&app, &bob))?;
+        let endpoint = sni_endpoint(&app);
+        tx.sni_endpoint_put(&endpoint, &Secret::new("a key"))?;
+        tx.domain_insert(&domain(&app, "www.example.com", Some(endpoint.id)))?;
         tx.step_start(StepKey { workflow: "build", run: id.uuid(), name: "x" }, id, at(1)).map(drop)
     })
     .await;
@@ -374,4 +377,37 @@ async fn everything_of_an_app_goes_with_it() {
     assert_eq!(filled(), expected, "the test fills every table that belongs to apps");
     assert!(ledger.store.write(move |tx| tx.app_delete(id)).await.unwrap());
     assert_eq!(filled(), ["account", "key_check"]);
+}
+
+#[tokio::test]
+async fn a_certificates_key_is_sealed_and_domains_outlive_certificates() {
+    let (ledger, app) = Ledger::with_app().await;
+    let endpoint = sni_endpoint(&app);
+    let (id, put) = (endpoint.id, endpoint.clone());
+    in_tx(&ledger, move |tx| {
+        tx.sni_endpoint_put(&put, &Secret::new("a key that nobody may read"))?;
+        tx.domain_insert(&domain(&app, "www.example.com", Some(put.id)))?;
+        tx.domain_insert(&domain(&app, "api.example.com", None))
+    })
+    .await;
+    let read = ledger.store.read(move |read| {
+        Ok::<_, StoreError>((
+            read.sni_endpoint_fetch(id)?,
+            read.sni_endpoint_key(id)?,
+            read.domain_list_below("example.com")?,
+        ))
+    });
+    let (found, key, below) = read.await.unwrap();
+    assert_eq!((found, key.expose()), (endpoint, "a key that nobody may read"));
+    assert_eq!(
+        below.iter().map(|d| d.hostname.as_str()).collect::<Vec<_>>(),
+        ["api.example.com", "www.example.com"]
+    );
+    let conn = rusqlite::Connection::open(ledger.path()).unwrap();
+    let sealed: Vec<u8> =
+        conn.query_row("SELECT sealed_key FROM sni_endpoint", [], |row| row.get(0)).unwrap();
+    assert!(!sealed.windows(5).any(|window| window == b"a key"));
+    in_tx(&ledger, move |tx| tx.sni_endpoint_delete(id).map(|gone| assert!(gone))).await;
+    let left = ledger.store.read(|read| read.domain_find("www.example.com")).await.unwrap().unwrap();
+    assert_eq!(left.sni_endpoint, None);
 }

@@ -204,6 +204,9 @@ async fn release(engine: &Engine, facts: &Facts, packed: Packed) -> Result<(), R
         if tx.app_fetch(app_id).or_none()?.is_none_or(|app| app.deleted) {
             return Err(Refusal::not_found("app"));
         }
+        if tx.build_fetch(build.id)?.cancelled {
+            return Err(Refusal::conflict("The build was cancelled."));
+        }
         tx.slug_insert(&packed.slug)?;
         let latest = tx.release_latest(app_id)?;
         let config = with_defaults(latest.as_ref(), &packed.result);

@@ -1,0 +1,291 @@
+//! Custom domains of apps, and the certificates that are served for them.
+
+use std::collections::BTreeMap;
+
+use renga_model::{
+    Account, App, AppId, AppName, Domain, DomainId, Hostname, Refusal, Secret, SniEndpoint, SniEndpointId,
+    limits,
+};
+use renga_store::{OrNone, Read, Tx};
+
+use super::{Permission, access::app_row, names};
+use crate::{Engine, certificates, words};
+
+/// A domain with the name of its certificate.
+#[derive(Debug, Clone)]
+pub struct DomainView {
+    pub domain: Domain,
+    pub sni_endpoint: Option<AppName>,
+}
+
+/// A certificate with the domains that it is served for.
+#[derive(Debug, Clone)]
+pub struct SniEndpointView {
+    pub endpoint: SniEndpoint,
+    pub domains: Vec<DomainId>,
+}
+
+// === domains ===
+
+impl Engine {
+    /// The custom ones, by name.
+    pub async fn domain_list(&self, app: AppId) -> Result<Vec<DomainView>, Refusal> {
+        self.store.read(move |read| domain_views(read, app)).await
+    }
+
+    /// By host name or id.
+    pub async fn domain_fetch(&self, app: AppId, identity: &str) -> Result<DomainView, Refusal> {
+        let named = identity.to_owned();
+        self.store.read(move |read| domain_named(read, app, &named)).await
+    }
+
+    /// `endpoint`: name or id of the certificate to serve for it.
+    pub async fn domain_create(
+        &self,
+        app: &App,
+        actor: &Account,
+        hostname: Hostname,
+        endpoint: Option<String>,
+    ) -> Result<DomainView, Refusal> {
+        if hostname.is_within(&self.settings.domain) {
+            return Err(Refusal::invalid(format!(
+                "{hostname} is not allowed: names below {} belong to the apps that have them.",
+                self.settings.domain
+            )));
+        }
+        self.refuse_neighbours(app, actor, &hostname).await?;
+        let (id, now) = (app.id, self.now());
+        let line = words::api(now, words::domain_added(hostname.as_str(), &actor.email));
+        let insert = self.store.write(move |tx| -> Result<DomainView, Refusal> {
+            app_row(tx, id)?;
+            refuse_taken(tx, id, &hostname)?;
+            let endpoint = endpoint.map(|named| endpoint_named(tx, id, &named)).transpose()?;
+            let sni_endpoint = endpoint.as_ref().map(|endpoint| endpoint.id);
+            let domain = Domain {
+                id: DomainId::random(),
+                app: id,
+                hostname,
+                sni_endpoint,
+                created_at: now,
+                updated_at: now,
+            };
+            tx.domain_insert(&domain)?;
+            Ok(DomainView { domain, sni_endpoint: endpoint.map(|endpoint| endpoint.name) })
+        });
+        let view = insert.await?;
+        self.logs.write(id, line);
+        self.wake.routes();
+        Ok(view)
+    }
+
+    /// Another certificate for it, or none.
+    pub async fn domain_update(
+        &self,
+        app: AppId,
+        identity: &str,
+        endpoint: Option<String>,
+    ) -> Result<DomainView, Refusal> {
+        let (named, now) = (identity.to_owned(), self.now());
+        let update = self.store.write(move |tx| -> Result<DomainView, Refusal> {
+            let mut domain = domain_named(tx, app, &named)?.domain;
+            let endpoint = endpoint.map(|named| endpoint_named(tx, app, &named)).transpose()?;
+            domain.sni_endpoint = endpoint.as_ref().map(|endpoint| endpoint.id);
+            domain.updated_at = now;
+            tx.domain_update(&domain)?;
+            Ok(DomainView { domain, sni_endpoint: endpoint.map(|endpoint| endpoint.name) })
+        });
+        let view = update.await?;
+        self.wake.routes();
+        Ok(view)
+    }
+
+    pub async fn domain_delete(
+        &self,
+        app: AppId,
+        actor: &Account,
+        identity: &str,
+    ) -> Result<DomainView, Refusal> {
+        let named = identity.to_owned();
+        let delete = self.store.write(move |tx| -> Result<DomainView, Refusal> {
+            let view = domain_named(tx, app, &named)?;
+            tx.domain_delete(view.domain.id)?;
+            Ok(view)
+        });
+        let view = delete.await?;
+        let line = words::domain_removed(view.domain.hostname.as_str(), &actor.email);
+        self.logs.write(app, words::api(self.now(), line));
+        self.wake.routes();
+        Ok(view)
+    }
+
+    /// A wildcard takes what stands below it, and stands above what others have: both must be one's own.
+    async fn refuse_neighbours(
+        &self,
+        app: &App,
+        actor: &Account,
+        hostname: &Hostname,
+    ) -> Result<(), Refusal> {
+        let wanted = hostname.clone();
+        let neighbours = self.store.read(move |read| -> Result<Vec<Domain>, Refusal> {
+            match wanted.is_wildcard() {
+                true => Ok(read.domain_list_below(wanted.parent())?),
+                false => Ok(read.domain_find(&format!("*.{}", wanted.parent()))?.into_iter().collect()),
+            }
+        });
+        for other in neighbours.await?.into_iter().filter(|other| other.app != app.id) {
+            let seen = self.app_for(actor.id, &other.app.to_string(), Permission::View).await;
+            if seen.is_err() {
+                return Err(Refusal::invalid(format!("{hostname} is currently in use by another app.")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse_taken(tx: &Tx<'_>, app: AppId, hostname: &Hostname) -> Result<(), Refusal> {
+    match tx.domain_find(hostname.as_str())? {
+        Some(taken) if taken.app == app => {
+            return Err(Refusal::invalid(format!("{hostname} is already added to this app.")));
+        }
+        Some(_) => return Err(Refusal::invalid(format!("{hostname} is currently in use by another app."))),
+        None => {}
+    }
+    if tx.domain_list(app)?.len() >= limits::DOMAINS_PER_APP_MAX {
+        let most = limits::DOMAINS_PER_APP_MAX;
+        return Err(Refusal::invalid(format!("An app may have at most {most} custom domains.")));
+    }
+    Ok(())
+}
+
+fn domain_views(read: &Read<'_>, app: AppId) -> Result<Vec<DomainView>, Refusal> {
+    let names: BTreeMap<SniEndpointId, AppName> =
+        read.sni_endpoint_list(app)?.into_iter().map(|endpoint| (endpoint.id, endpoint.name)).collect();
+    let view = |domain: Domain| {
+        let sni_endpoint = domain.sni_endpoint.and_then(|id| names.get(&id).cloned());
+        DomainView { domain, sni_endpoint }
+    };
+    Ok(read.domain_list(app)?.into_iter().map(view).collect())
+}
+
+fn domain_named(read: &Read<'_>, app: AppId, identity: &str) -> Result<DomainView, Refusal> {
+    let (id, host) = (identity.parse().ok(), identity.to_ascii_lowercase());
+    let fits = |view: &DomainView| Some(view.domain.id) == id || view.domain.hostname.as_str() == host;
+    domain_views(read, app)?.into_iter().find(fits).ok_or_else(|| Refusal::not_found("domain"))
+}
+
+// === certificates ===
+
+impl Engine {
+    /// Oldest first.
+    pub async fn sni_endpoint_list(&self, app: AppId) -> Result<Vec<SniEndpointView>, Refusal> {
+        let list = self.store.read(move |read| -> Result<Vec<SniEndpointView>, Refusal> {
+            let endpoints = read.sni_endpoint_list(app)?;
+            endpoints.into_iter().map(|endpoint| endpoint_view(read, endpoint)).collect()
+        });
+        list.await
+    }
+
+    pub async fn sni_endpoint_fetch(&self, app: AppId, identity: &str) -> Result<SniEndpointView, Refusal> {
+        let named = identity.to_owned();
+        let fetch = self.store.read(move |read| endpoint_view(read, endpoint_named(read, app, &named)?));
+        fetch.await
+    }
+
+    pub async fn sni_endpoint_create(
+        &self,
+        app: AppId,
+        chain_pem: &str,
+        key_pem: Secret,
+    ) -> Result<SniEndpointView, Refusal> {
+        let now = self.now();
+        let checked = certificates::check(chain_pem, key_pem, now)?;
+        let insert = self.store.write(move |tx| -> Result<SniEndpointView, Refusal> {
+            app_row(tx, app)?;
+            let known = tx.sni_endpoint_list(app)?;
+            if known.len() >= limits::SNI_ENDPOINTS_PER_APP_MAX {
+                let most = limits::SNI_ENDPOINTS_PER_APP_MAX;
+                return Err(Refusal::invalid(format!("An app may have at most {most} certificates.")));
+            }
+            let mut name = names::generate(&mut rand::rng());
+            while known.iter().any(|endpoint| endpoint.name == name) {
+                name = names::generate(&mut rand::rng());
+            }
+            let endpoint = SniEndpoint {
+                id: SniEndpointId::random(),
+                app,
+                name,
+                chain_pem: checked.chain_pem,
+                facts: checked.facts,
+                created_at: now,
+                updated_at: now,
+            };
+            tx.sni_endpoint_put(&endpoint, &checked.key_pem)?;
+            Ok(SniEndpointView { endpoint, domains: Vec::new() })
+        });
+        insert.await
+    }
+
+    /// Another chain and key under the same name; its domains serve them from now on.
+    pub async fn sni_endpoint_update(
+        &self,
+        app: AppId,
+        identity: &str,
+        chain_pem: &str,
+        key_pem: Secret,
+    ) -> Result<SniEndpointView, Refusal> {
+        let (named, now) = (identity.to_owned(), self.now());
+        let checked = certificates::check(chain_pem, key_pem, now)?;
+        let update = self.store.write(move |tx| -> Result<SniEndpointView, Refusal> {
+            let mut endpoint = endpoint_named(tx, app, &named)?;
+            endpoint.chain_pem = checked.chain_pem;
+            endpoint.facts = checked.facts;
+            endpoint.updated_at = now;
+            tx.sni_endpoint_put(&endpoint, &checked.key_pem)?;
+            endpoint_view(tx, endpoint)
+        });
+        let view = update.await?;
+        self.wake.routes();
+        Ok(view)
+    }
+
+    /// Its domains go on with what the platform signs.
+    pub async fn sni_endpoint_delete(&self, app: AppId, identity: &str) -> Result<SniEndpointView, Refusal> {
+        let named = identity.to_owned();
+        let delete = self.store.write(move |tx| -> Result<SniEndpointView, Refusal> {
+            let view = endpoint_view(tx, endpoint_named(tx, app, &named)?)?;
+            tx.sni_endpoint_delete(view.endpoint.id)?;
+            Ok(view)
+        });
+        let view = delete.await?;
+        self.wake.routes();
+        Ok(view)
+    }
+
+    /// Chain and key that were uploaded for a custom domain, for the router. `None`: the platform signs one itself.
+    pub async fn certificate_of(&self, hostname: &str) -> Result<Option<(String, Secret)>, Refusal> {
+        let hostname = hostname.to_owned();
+        let fetch = self.store.read(move |read| -> Result<Option<(String, Secret)>, Refusal> {
+            let Some(id) = read.domain_find(&hostname)?.and_then(|domain| domain.sni_endpoint) else {
+                return Ok(None);
+            };
+            Ok(Some((read.sni_endpoint_fetch(id)?.chain_pem, read.sni_endpoint_key(id)?)))
+        });
+        fetch.await
+    }
+}
+
+fn endpoint_named(read: &Read<'_>, app: AppId, identity: &str) -> Result<SniEndpoint, Refusal> {
+    let not_found = || Refusal::not_found("sni_endpoint");
+    let found = match identity.parse::<SniEndpointId>() {
+        Ok(id) => read.sni_endpoint_fetch(id).or_none()?.filter(|endpoint| endpoint.app == app),
+        Err(_) => read.sni_endpoint_list(app)?.into_iter().find(|e| e.name.as_str() == identity),
+    };
+    found.ok_or_else(not_found)
+}
+
+fn endpoint_view(read: &Read<'_>, endpoint: SniEndpoint) -> Result<SniEndpointView, Refusal> {
+    let served = |domain: &Domain| domain.sni_endpoint == Some(endpoint.id);
+    let domains =
+        read.domain_list(endpoint.app)?.into_iter().filter(served).map(|domain| domain.id).collect();
+    Ok(SniEndpointView { endpoint, domains })
+}
