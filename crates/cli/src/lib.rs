@@ -23,6 +23,7 @@ mod connect;
 mod context;
 mod environment;
 mod errors;
+mod face;
 mod git;
 mod local;
 mod netrc;
@@ -34,6 +35,7 @@ mod tls;
 use std::{io::Write as _, process::ExitCode};
 
 pub use environment::Environment;
+pub use face::{FaceCommand, misplaced, parse, run_face};
 
 use commands::{apps, buildpacks, config, dynos, logs, releases, repository, session, shell, why};
 use context::Context;

@@ -27,7 +27,7 @@ mod upgrade;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::{config::Config, roles::RoleArgs};
 
@@ -62,6 +62,8 @@ enum Command {
     /// Put up a platform from a backup, in an empty data directory (root)
     Restore(backup::RestoreArgs),
     #[command(flatten)]
+    Face(renga_cli::FaceCommand),
+    #[command(flatten)]
     User(renga_cli::Command),
 }
 
@@ -83,7 +85,17 @@ fn main() -> ExitCode {
     if std::path::Path::new(&name).file_name().is_some_and(|name| name == renga_git::HOOK_NAME) {
         return renga_git::proc_receive_main();
     }
-    match Args::parse().command {
+    let environment = config::user_environment();
+    let parsed = renga_cli::parse(Args::command(), std::env::args_os().collect(), &environment);
+    match parsed.map(|matches| Args::from_arg_matches(&matches)) {
+        Err(code) => code,
+        Ok(Err(error)) => error.exit(),
+        Ok(Ok(args)) => run(args.command, &environment),
+    }
+}
+
+fn run(command: Command, environment: &renga_cli::Environment) -> ExitCode {
+    match command {
         Command::Up(args) => role("up", &args),
         Command::Server(args) => role("server", &args),
         Command::Node(args) => role("node", &args),
@@ -112,7 +124,8 @@ fn main() -> ExitCode {
             Ok(config) => told(backup::restore(&args, &config)),
             Err(mistakes) => usage(&mistakes),
         },
-        Command::User(command) => renga_cli::run(command, &config::user_environment()),
+        Command::Face(asked) => renga_cli::run_face(asked, Args::command(), environment),
+        Command::User(command) => renga_cli::run(command, environment),
     }
 }
 
@@ -211,4 +224,15 @@ fn told(result: Result<String>) -> ExitCode {
 fn say(text: &str) {
     use std::io::Write as _;
     drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_one_place_in_the_help() {
+        Args::command().debug_assert();
+        assert_eq!(renga_cli::misplaced(&Args::command()), [""; 0]);
+    }
 }

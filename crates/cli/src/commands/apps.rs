@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::{
+    Environment,
     app::AppArgs,
     client::segment,
     context::{Context, OnApp},
@@ -126,6 +127,14 @@ pub struct DomainsArgs {
     /// Print as JSON
     #[arg(short, long)]
     pub json: bool,
+}
+
+/// Of all apps that the caller may see, for completion: nothing is said of what goes wrong.
+pub(crate) fn names(env: &Environment) -> Vec<String> {
+    let context = Context::new(env, jiff::Timestamp::now());
+    let list = context.platform(&PlaceArgs::default()).and_then(|on| on.client.list("/apps"));
+    let apps: Vec<App> = list.unwrap_or_default();
+    apps.into_iter().map(|app| app.name.to_string()).collect()
 }
 
 pub(crate) fn list(context: &Context<'_>, args: &ListArgs) -> Result<(), Failure> {

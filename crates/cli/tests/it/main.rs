@@ -5,6 +5,7 @@
 mod api;
 mod attach;
 mod connect;
+mod face;
 mod harness;
 mod local;
 mod logs;

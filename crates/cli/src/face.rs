@@ -1,0 +1,112 @@
+//! What the command line says of itself: help, completion, man pages, and what is said of a word that is no command.
+//!
+//! All of it is read from the one description of the commands that also parses them, so that it can't fall behind.
+//! Beside it stands one table, the groups of `help`; a test holds that every command is in it once.
+
+mod completion;
+mod groups;
+mod help;
+mod manual;
+mod suggestion;
+
+use std::{ffi::OsString, io::Write as _, process::ExitCode};
+
+use clap::{ArgMatches, error::ErrorKind};
+
+use crate::Environment;
+use completion::Shell;
+pub use groups::misplaced;
+
+/// sysexits.h, EX_USAGE: what was typed can't be meant.
+const EXIT_USAGE: u8 = 64;
+/// As shells say that there is no such command.
+const EXIT_NOT_FOUND: u8 = 127;
+
+// What is asked of the command line itself. The binary flattens it into its commands.
+#[derive(Debug, clap::Subcommand)]
+#[command(next_help_heading = "This tool")]
+pub enum FaceCommand {
+    /// Show what a command or a group of them is for
+    #[command(after_help = "Examples:\n  renga help\n  renga help ps\n  renga help ps:scale")]
+    Help {
+        /// A command, or what stands before the colon of several
+        command: Option<String>,
+    },
+    /// Print a shell's completion of commands, flags and app names
+    #[command(
+        after_help = "Examples:\n  renga completion bash > /etc/bash_completion.d/renga\n  renga completion zsh > ~/.zfunc/_renga\n  renga completion fish > ~/.config/fish/completions/renga.fish"
+    )]
+    Completion { shell: Shell },
+    /// Write the man pages to a directory
+    #[command(after_help = "Examples:\n  renga man /usr/local/share/man/man1")]
+    Man {
+        #[arg(value_name = "DIR")]
+        directory: std::path::PathBuf,
+    },
+    /// Answer a shell's completion; called by what `completion` prints
+    #[command(hide = true)]
+    Complete {
+        /// Words of the command line, the last one unfinished
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+/// What was typed, or the code to end with: then everything has been said.
+pub fn parse(
+    command: clap::Command,
+    words: Vec<OsString>,
+    env: &Environment,
+) -> Result<ArgMatches, ExitCode> {
+    let typed: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if typed.is_empty() || typed == ["--help"] || typed == ["-h"] {
+        return Err(say(&help::overview(command, env)));
+    }
+    let described = command.clone();
+    command.try_get_matches_from(words).map_err(|error| {
+        if error.kind() == ErrorKind::InvalidSubcommand {
+            let word = typed.iter().find(|word| !word.starts_with('-')).map_or("", String::as_str);
+            complain(&suggestion::unknown(&described, word));
+            return ExitCode::from(EXIT_NOT_FOUND);
+        }
+        // Help and versions are "errors" to clap, which are no failure.
+        error.print().ok();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE))
+    })
+}
+
+/// Runs one of them; `command` describes all commands of the program.
+pub fn run_face(asked: FaceCommand, mut command: clap::Command, env: &Environment) -> ExitCode {
+    match asked {
+        FaceCommand::Help { command: None } => say(&help::overview(command, env)),
+        FaceCommand::Help { command: Some(word) } => match help::about(&mut command, &word) {
+            Some(text) => say(&text),
+            None => {
+                complain(&suggestion::unknown(&command, &word));
+                ExitCode::from(EXIT_NOT_FOUND)
+            }
+        },
+        FaceCommand::Completion { shell } => say(shell.script()),
+        FaceCommand::Complete { words } => {
+            let apps = || crate::commands::apps::names(env);
+            say(&completion::answer(command, &words, apps))
+        }
+        FaceCommand::Man { directory } => match manual::write(command, &directory) {
+            Ok(count) => say(&format!("Wrote {count} pages to {}. Try: man renga\n", directory.display())),
+            Err(error) => {
+                complain(&format!(" ▸    Could not write to {}: {error}\n", directory.display()));
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    // A closed pipe (`| head`) is no failure of ours.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+    ExitCode::SUCCESS
+}
+
+fn complain(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
