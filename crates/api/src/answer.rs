@@ -1,7 +1,7 @@
 //! What a handler gives back, before the conventions (ranges, ETag, ids) are applied to it.
 
-use axum::response::Response;
-use http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -58,4 +58,58 @@ pub(crate) fn list<T: Serialize>(
 
 fn json(status: StatusCode, value: &impl Serialize) -> Answered {
     Ok(Answer::Json { status, value: serde_json::to_value(value).map_err(Problem::internal)?, warning: None })
+}
+
+// === what browsers and OAuth clients get ===
+
+/// Whose fault a page tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageKind {
+    Good,
+    /// What the address names is over, or never was.
+    Gone,
+    /// The address itself can't be meant.
+    Bad,
+}
+
+pub(crate) fn page(kind: PageKind, page: Response) -> Answered {
+    let status = match kind {
+        PageKind::Good => StatusCode::OK,
+        PageKind::Gone => StatusCode::NOT_FOUND,
+        PageKind::Bad => StatusCode::BAD_REQUEST,
+    };
+    Ok(Answer::Raw((status, page).into_response()))
+}
+
+/// The same page again, with a refusal on it.
+pub(crate) fn page_refused(problem: &Problem, page: Response) -> Answered {
+    Ok(Answer::Raw((problem.status(), page).into_response()))
+}
+
+/// After a form: the browser goes on with GET.
+pub(crate) fn see_other(address: &str) -> Answered {
+    let location = HeaderValue::try_from(address).map_err(Problem::internal)?;
+    Ok(Answer::Raw((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()))
+}
+
+/// Tokens, which nobody between may keep.
+pub(crate) fn unkept(value: &impl Serialize) -> Answered {
+    let kept = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Answer::Raw(([kept], axum::Json(value)).into_response()))
+}
+
+/// A refusal in the words of the OAuth standard, and in Heroku's beside them.
+pub(crate) fn oauth_refused(error: &'static str, problem: &Problem) -> Answered {
+    let status = match error {
+        "invalid_client" => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let body = problem.body();
+    let body = serde_json::json!({
+        "error": error,
+        "error_description": body.message,
+        "id": body.id,
+        "message": body.message,
+    });
+    Ok(Answer::Raw((status, axum::Json(body)).into_response()))
 }

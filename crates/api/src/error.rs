@@ -109,9 +109,12 @@ impl Problem {
 }
 
 impl Problem {
+    pub(crate) fn body(&self) -> ErrorBody {
+        ErrorBody { id: self.id().into(), message: self.message(), resource: self.resource(), url: None }
+    }
+
     pub(crate) fn response(&self) -> Response {
-        let body =
-            ErrorBody { id: self.id().into(), message: self.message(), resource: self.resource(), url: None };
+        let body = self.body();
         let mut response = (self.status(), axum::Json(body)).into_response();
         if self.status() == StatusCode::SERVICE_UNAVAILABLE || self.status() == StatusCode::TOO_MANY_REQUESTS
         {
@@ -131,6 +134,8 @@ fn fault_status(fault: Fault) -> (StatusCode, &'static str) {
         Fault::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
         Fault::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
         Fault::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+        Fault::Suspended => (StatusCode::FORBIDDEN, "suspended"),
+        Fault::TwoFactor => (StatusCode::FORBIDDEN, "two_factor"),
         Fault::Conflict => (StatusCode::CONFLICT, "conflict"),
         Fault::RateLimit => (StatusCode::TOO_MANY_REQUESTS, "rate_limit"),
         Fault::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable"),

@@ -28,6 +28,8 @@ pub(crate) enum Need {
     ReadProtected,
     WriteProtected,
     Global,
+    /// As `Global`, of an account that is an operator's.
+    Operator,
 }
 
 impl Need {
@@ -41,6 +43,7 @@ impl Need {
             Self::ReadProtected => "read-protected",
             Self::WriteProtected => "write-protected",
             Self::Global => "global",
+            Self::Operator => "operator",
         }
     }
 
@@ -48,7 +51,7 @@ impl Need {
         use TokenScope as S;
         let enough: &[TokenScope] = match self {
             Self::Public => return true,
-            Self::Password | Self::Global => &[],
+            Self::Password | Self::Global | Self::Operator => &[],
             Self::Identity => &[S::Identity],
             Self::Read => &[S::Read, S::Write, S::ReadProtected, S::WriteProtected],
             Self::Write => &[S::Write, S::WriteProtected],
@@ -98,17 +101,35 @@ pub(crate) async fn authenticate(state: &ApiState, headers: &HeaderMap) -> Resul
     state.engine.caller(credentials.token()).await
 }
 
+/// As [`authenticate`], for an endpoint that shows more to those whose token allows it.
+pub(crate) async fn authenticate_for(
+    state: &ApiState,
+    headers: &HeaderMap,
+    need: Need,
+) -> Result<Caller, Refusal> {
+    let caller = authenticate(state, headers).await?;
+    if need.met_by(&caller.scopes()) { Ok(caller) } else { Err(Refusal::unauthorized()) }
+}
+
 /// As [`authenticate`], where a password opens too.
 async fn authenticate_by_password(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Refusal> {
     match Credentials::of(headers).ok_or_else(Refusal::unauthorized)? {
         Credentials::Pair { user, password } if user.contains('@') => {
             match state.engine.caller(password.clone()).await {
                 Ok(caller) => Ok(caller),
-                Err(_) => state.logins.passwords.check(&state.engine, user, password).await,
+                Err(_) => {
+                    let code = two_factor_code(headers);
+                    state.logins.passwords.check(&state.engine, user, password, code).await
+                }
             }
         }
         other => state.engine.caller(other.token()).await,
     }
+}
+
+/// What clients send when they were told `two_factor`.
+pub(crate) fn two_factor_code(headers: &HeaderMap) -> Option<Secret> {
+    headers.get("heroku-two-factor-code").and_then(|code| code.to_str().ok()).map(Secret::new)
 }
 
 /// Lets the caller in, or says why not. None only for public endpoints.
@@ -126,6 +147,9 @@ pub(crate) async fn admit(
         return Err(
             Refusal::forbidden("The scope of this OAuth authorization does not allow this request.").into()
         );
+    }
+    if need == Need::Operator && !caller.account.operator {
+        return Err(Refusal::forbidden("Only operators of this platform may do this.").into());
     }
     Ok(Some(caller))
 }

@@ -46,7 +46,7 @@ async fn admit(state: &ApiState, name: &str, request: &Parts) -> Result<GitCalle
     if !caller.may_use_git() {
         return Err(Refusal::forbidden("The scope of this OAuth authorization does not allow git."));
     }
-    state.limiter.take(caller.account.id, 1, state.engine.now())?;
+    state.limiter.take(&caller, 1, state.engine.now())?;
     let app = state.engine.app_for(caller.account.id, name, permission).await?;
     // A crash between the app's row and its repository is mended here; where it stands, this does nothing.
     state.engine.git.repository_create(app.id).await.map_err(Refusal::internal)?;

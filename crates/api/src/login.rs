@@ -11,13 +11,10 @@
 
 use std::{collections::HashMap, convert::Infallible, sync::Mutex, time::Duration};
 
-use axum::{
-    body::Body,
-    response::{Html, IntoResponse, Response},
-};
+use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use jiff::{SignedDuration, Timestamp};
 use rand::RngCore;
 use renga_engine::operations::TokenNew;
@@ -27,10 +24,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::{
-    answer::{Answer, Answered, ok},
+    answer::{Answer, Answered, PageKind, ok, page, page_refused},
     call::Call,
-    error::Problem,
     gate::Credentials,
+    pages::{self, CREDENTIALS, escape},
     passwords::Passwords,
 };
 
@@ -167,89 +164,54 @@ impl Poll {
 
 // === the browser's side ===
 
-pub(crate) async fn page(call: Call) -> Answered {
+pub(crate) async fn show(call: Call) -> Answered {
     let (id, now) = (call.param("login")?, call.state.engine.now());
     let described = call.state.logins.with(id, now, |login| login.description.clone());
-    Ok(Answer::Raw(match described {
-        Some(description) => html(StatusCode::OK, &form(&description, None)),
+    match described {
+        Some(description) => page(PageKind::Good, pages::frame(&form(&description, None), &[])),
         None => expired(),
-    }))
+    }
 }
 
 pub(crate) async fn submit(mut call: Call) -> Answered {
     let (id, now) = (call.param("login")?.to_owned(), call.state.engine.now());
     let Some(description) = call.state.logins.with(&id, now, |login| login.description.clone()) else {
-        return Ok(Answer::Raw(expired()));
+        return expired();
     };
     let fields: HashMap<String, String> = form_urlencoded::parse(&call.bytes().await?).into_owned().collect();
     let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
-    let (email, password) = (field("email"), Secret::new(field("password")));
+    let (email, password, code) = (field("email"), Secret::new(field("password")), pages::code(&fields));
     let engine = &call.state.engine;
-    let caller = match call.state.logins.passwords.check(engine, email, password).await {
+    let caller = match call.state.logins.passwords.check(engine, email, password, code).await {
         Ok(caller) => caller,
         Err(refusal) if refusal.fault == Fault::Internal => return Err(refusal.into()),
         Err(refusal) => {
-            let status = Problem::from(refusal.clone()).status();
-            return Ok(Answer::Raw(html(status, &form(&description, Some(&refusal.say)))));
+            let again = pages::frame(&form(&description, Some(&refusal.say)), &[]);
+            return page_refused(&refusal.into(), again);
         }
     };
     let new = TokenNew { description, scopes: vec![TokenScope::Global], life: Some(TOKEN_LIFE) };
-    let (_, value) = engine.token_create(caller.account.id, new).await?;
+    let (_, value) = engine.session_begin(caller.account.id, new).await?;
     call.state.logins.with(&id, now, |login| login.outcome.send_replace(Some(value)));
     let body = "<h1>Logged in</h1><p>You can close this page and go back to your terminal.</p>";
-    Ok(Answer::Raw(html(StatusCode::OK, body)))
+    page(PageKind::Good, pages::frame(body, &[]))
 }
 
-fn expired() -> Response {
+fn expired() -> Answered {
     let body = "<h1>This login is over</h1><p>Run <code>heroku login</code> again.</p>";
-    html(StatusCode::NOT_FOUND, body)
+    page(PageKind::Gone, pages::frame(body, &[]))
 }
 
 /// The description comes from whoever began the login: it is shown as what he says, and escaped.
 fn form(description: &str, refused: Option<&str>) -> String {
-    let refused = refused
-        .map(|say| format!("<p class=\"refused\" role=\"alert\">{}</p>", escape(say)))
-        .unwrap_or_default();
+    let refused = pages::refused(refused);
     format!(
         "<h1>Log in</h1>\
          <p>A command line asks for access to your account. It calls itself: <b>{}</b></p>\
          <p>Go on only if you have just run <code>heroku login</code> yourself.</p>{refused}\
-         <form method=\"post\"><label>E-mail <input name=\"email\" type=\"text\" autocomplete=\"username\" \
-         required autofocus></label><label>Password <input name=\"password\" type=\"password\" \
-         autocomplete=\"current-password\" required></label><button>Log in</button></form>",
+         <form method=\"post\">{CREDENTIALS}<button>Log in</button></form>",
         escape(description)
     )
-}
-
-fn escape(text: &str) -> String {
-    let escaped = |c: char| match c {
-        '&' => "&amp;".to_owned(),
-        '<' => "&lt;".to_owned(),
-        '>' => "&gt;".to_owned(),
-        '"' => "&quot;".to_owned(),
-        '\'' => "&#39;".to_owned(),
-        other => other.to_string(),
-    };
-    text.chars().map(escaped).collect()
-}
-
-fn html(status: StatusCode, body: &str) -> Response {
-    const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:12vh auto;padding:0 1rem;\
-        color:#222;background:#fff}label{display:block;margin:.8rem 0}input{display:block;width:100%;padding:.5rem;\
-        font:inherit;box-sizing:border-box}button{padding:.5rem 1.5rem;font:inherit}.refused{color:#a00}\
-        @media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1d}.refused{color:#f77}}";
-    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; \
-        base-uri 'none'";
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>Renga</title><style>{STYLE}</style><main>{body}</main></html>"
-    );
-    let mut response = (status, Html(page)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
 }
 
 #[cfg(test)]

@@ -39,11 +39,13 @@ impl Default for Passwords {
 }
 
 impl Passwords {
+    /// `code`: of the second factor, for accounts that have one.
     pub(crate) async fn check(
         &self,
         engine: &Engine,
         email: String,
         password: Secret,
+        code: Option<Secret>,
     ) -> Result<Caller, Refusal> {
         let too_often =
             || Refusal::new(Fault::RateLimit, "Too many failed logins. Wait some minutes, then try again.");
@@ -54,10 +56,16 @@ impl Passwords {
         let busy = |_| Refusal::unavailable("Too many logins at this moment. Try again.");
         let _place = self.waiting.try_acquire().map_err(busy)?;
         let _check = self.checks.acquire().await.map_err(Refusal::internal)?;
-        let checked = engine.caller_by_password(email, password).await;
+        let given = code.is_some();
+        let checked = match engine.caller_by_password(email, password).await {
+            Ok(caller) => engine.two_factor_check(&caller.account, code).await.map(|()| caller),
+            Err(refusal) => Err(refusal),
+        };
         match &checked {
+            // Only whoever has both begins anew: a known password buys no more guesses at the code.
             Ok(_) => self.forget(&key),
             Err(refusal) if refusal.fault == Fault::Unauthorized => self.failed(key, engine.now()),
+            Err(refusal) if refusal.fault == Fault::TwoFactor && given => self.failed(key, engine.now()),
             Err(_) => {}
         }
         checked

@@ -24,14 +24,17 @@ use crate::{
     error::Problem,
     gate::{
         self,
-        Need::{self, Global, Identity, Password, Public, Read, ReadProtected, Write, WriteProtected},
+        Need::{
+            self, Global, Identity, Operator, Password, Public, Read, ReadProtected, Write, WriteProtected,
+        },
     },
     git,
     handlers::{
-        accounts, apps, authorizations, buildpacks, builds, catalogue, collaborators, config, domains, dynos,
-        formation, lists, logs, own, releases, side, team_apps, team_members, teams, transfers,
+        account_features, accounts, apps, authorizations, buildpacks, builds, catalogue, clients,
+        collaborators, config, domains, dynos, formation, keys, lists, logs, own, password_resets, releases,
+        sessions, side, team_apps, team_members, teams, tokens, transfers, two_factor, users,
     },
-    login,
+    links_pages, login, oauth,
     serve::{self, Handler},
     streams::{log_session, output, source},
     unoffered,
@@ -191,6 +194,7 @@ impl Endpoint {
 fn endpoints() -> Vec<Endpoint> {
     [
         account_endpoints(),
+        oauth_endpoints(),
         app_endpoints(),
         access_endpoints(),
         team_endpoints(),
@@ -213,6 +217,20 @@ fn account_endpoints() -> Vec<Endpoint> {
     vec![
         get("/account", Identity, accounts::info),
         get("/users/{account}", Identity, accounts::info_by_user),
+        patch("/account", Global, accounts::update),
+        delete("/account", Global, accounts::delete),
+        patch("/users/{account}", Global, accounts::update_by_user),
+        delete("/users/{account}", Global, accounts::delete_by_user),
+        get("/users/{account}/preferences", Identity, accounts::preferences),
+        patch("/users/{account}/preferences", Global, accounts::preferences_update),
+        get("/account/features", Identity, account_features::list),
+        get("/account/features/{feature}", Identity, account_features::info),
+        patch("/account/features/{feature}", Global, account_features::update),
+        get("/account/keys", Identity, keys::list),
+        post("/account/keys", Global, keys::create),
+        get("/account/keys/{key}", Identity, keys::info),
+        delete("/account/keys/{key}", Global, keys::delete),
+        get("/account/invoice-address", Global, accounts::invoice_address),
         get("/account/rate-limits", Identity, accounts::rate_limit).free(),
         get("/account/delinquency", Identity, accounts::delinquency),
         post("/oauth/authorizations", Password, authorizations::create),
@@ -220,8 +238,35 @@ fn account_endpoints() -> Vec<Endpoint> {
         get("/oauth/authorizations/{authorization}", Global, authorizations::info),
         delete("/oauth/authorizations/{authorization}", Global, authorizations::delete),
         post("/oauth/authorizations/{authorization}/actions/regenerate-tokens", Global, authorizations::regenerate),
-        get("/oauth/sessions", Global, lists::empty),
-        delete("/oauth/sessions/{session}", Global, lists::no_session),
+    ]
+}
+
+#[rustfmt::skip]
+fn oauth_endpoints() -> Vec<Endpoint> {
+    vec![
+        patch("/oauth/authorizations/{authorization}", Global, authorizations::update),
+        get("/oauth/clients", Global, clients::list),
+        post("/oauth/clients", Global, clients::create),
+        // Name and address are shown to everybody, the secret to its owner.
+        get("/oauth/clients/{client}", Public, clients::info),
+        patch("/oauth/clients/{client}", Global, clients::update),
+        delete("/oauth/clients/{client}", Global, clients::delete),
+        post("/oauth/clients/{client}/actions/rotate-credentials", Global, clients::rotate),
+        // The client's secret is in the body.
+        post("/oauth/tokens", Public, tokens::create),
+        delete("/oauth/tokens/{token}", Global, tokens::delete),
+        get("/oauth/sessions", Global, sessions::list),
+        delete("/oauth/sessions/{session}", Global, sessions::delete),
+        // The e-mail or the link says who it is.
+        post("/password-resets", Public, password_resets::create),
+        post("/password-resets/{token}/actions/finalize", Public, password_resets::finalize),
+        get("/auth/invitations/{link}", Public, links_pages::invitation).side(),
+        post("/auth/invitations/{link}", Public, links_pages::invitation_accept).side(),
+        get("/auth/password-resets/{link}", Public, links_pages::reset).side(),
+        post("/auth/password-resets/{link}", Public, links_pages::reset_accept).side(),
+        get("/oauth/authorize", Public, oauth::ask).side(),
+        post("/oauth/authorize", Public, oauth::decide).side(),
+        post("/oauth/token", Public, oauth::token).side(),
     ]
 }
 
@@ -364,6 +409,16 @@ fn release_endpoints() -> Vec<Endpoint> {
 #[rustfmt::skip]
 fn own_endpoints() -> Vec<Endpoint> {
     vec![
+        post("/renga/two-factor", Global, two_factor::begin).side(),
+        post("/renga/two-factor/actions/enable", Global, two_factor::enable).side(),
+        post("/renga/two-factor/actions/disable", Global, two_factor::disable).side(),
+        get("/renga/users", Operator, users::list).side(),
+        post("/renga/users", Operator, users::create).side(),
+        get("/renga/users/{user}", Operator, users::info).side(),
+        post("/renga/users/{user}/actions/disable", Operator, users::disable).side(),
+        post("/renga/users/{user}/actions/enable", Operator, users::enable).side(),
+        post("/renga/users/{user}/actions/reset-password", Operator, users::reset_password).side(),
+        post("/renga/users/{user}/actions/disable-two-factor", Operator, users::disable_two_factor).side(),
         get("/apps/{app}/renga/usage", Read, own::usage).may(View).side(),
         get("/apps/{app}/renga/why", Read, own::why).may(View).side(),
         get("/apps/{app}/renga/why/{dyno}", Read, own::why_dyno).may(View).side(),
@@ -389,12 +444,10 @@ fn catalogue_endpoints() -> Vec<Endpoint> {
 #[rustfmt::skip]
 fn empty_endpoints() -> Vec<Endpoint> {
     vec![
-        get("/account/features", Identity, lists::empty),
-        get("/account/features/{feature}", Identity, lists::no_feature),
-        get("/account/keys", Identity, lists::empty),
         get("/account/invoices", Global, lists::empty),
+        get("/account/invoices/{invoice}", Global, lists::no_invoice),
         get("/account/credits", Global, lists::empty),
-        get("/oauth/clients", Global, lists::empty),
+        get("/account/credits/{credit}", Global, lists::no_credit),
         get("/teams/{team}/addons", Read, lists::empty).in_team(TeamRight::Know),
         get("/teams/{team}/pipeline-couplings", Read, lists::empty).in_team(TeamRight::Know),
         get("/teams/{team}/spaces", Read, lists::empty).in_team(TeamRight::Know),
@@ -432,7 +485,7 @@ fn side_endpoints() -> Vec<Endpoint> {
         get("/sources/{source}/{secret}", Public, source::get).side(),
         put("/sources/{source}/{secret}", Public, source::put).side(),
         post("/auth", Public, login::begin).side(),
-        get("/auth/browser/{login}", Public, login::page).side(),
+        get("/auth/browser/{login}", Public, login::show).side(),
         post("/auth/browser/{login}", Public, login::submit).side(),
         get("/auth/cli/{login}", Public, login::wait).side(),
         get("/buildpacks", Public, side::registry_search).side(),

@@ -79,7 +79,7 @@ async fn answer(
     }
     let caller = gate::admit(&state, &parts.headers, endpoint.need).await?;
     if let Some(caller) = &caller {
-        let left = state.limiter.take(caller.account.id, endpoint.cost, state.engine.now())?;
+        let left = state.limiter.take(caller, endpoint.cost, state.engine.now())?;
         headers.insert(RATE_LIMIT_REMAINING, left.into());
     }
     let params = params(&mut parts).await?;

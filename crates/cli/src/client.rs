@@ -14,6 +14,7 @@ use ureq::{
 
 use crate::{Environment, errors::Failure, platform::Place};
 
+const TWO_FACTOR_CODE: &str = "heroku-two-factor-code";
 const ACCEPT: &str = "application/vnd.heroku+json; version=3";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the request to the head of its answer: some operations wait for the ledger.
@@ -98,15 +99,32 @@ impl Client {
         Ok(items)
     }
 
-    /// E-mail and password instead of the token.
+    /// As [`Client::post`], with the code of a second factor.
+    pub(crate) fn post_with_code<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        code: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let request = self.request(Method::POST, path)?.header(TWO_FACTOR_CODE, code);
+        let body = serde_json::to_vec(body).expect("shapes of the API are JSON");
+        let sent = self.send(request.header(header::CONTENT_TYPE, "application/json"), body)?;
+        self.read(Method::POST, path, sent)
+    }
+
+    /// E-mail and password instead of the token, and the code of a second factor.
     pub(crate) fn post_as<T: DeserializeOwned>(
         &self,
         path: &str,
         authorization: &str,
+        code: Option<&str>,
         body: &impl Serialize,
     ) -> Result<T, Failure> {
         let request = Request::builder().method(Method::POST).uri(format!("{}{path}", self.api));
-        let request = request.header(header::ACCEPT, ACCEPT).header(header::AUTHORIZATION, authorization);
+        let mut request = request.header(header::ACCEPT, ACCEPT).header(header::AUTHORIZATION, authorization);
+        if let Some(code) = code {
+            request = request.header(TWO_FACTOR_CODE, code);
+        }
         let body = serde_json::to_vec(body).expect("shapes of the API are JSON");
         self.read(
             Method::POST,

@@ -9,6 +9,8 @@ pub(crate) mod releases;
 pub(crate) mod repository;
 pub(crate) mod session;
 pub(crate) mod shell;
+pub(crate) mod two_factor;
+pub(crate) mod users;
 pub(crate) mod why;
 
 use std::io::{self, BufRead as _, Read as _};

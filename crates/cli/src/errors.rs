@@ -150,6 +150,10 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The platform wants the code of a second factor beside the password.
+    pub(crate) fn asks_for_code(&self) -> bool {
+        matches!(self, Self::Refused { status: 403, body } if body.id == "two_factor")
+    }
     pub(crate) fn local(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |cause| Self::Local { doing, cause }

@@ -37,7 +37,9 @@ use std::{io::Write as _, process::ExitCode};
 pub use environment::Environment;
 pub use face::{FaceCommand, misplaced, parse, run_face};
 
-use commands::{apps, buildpacks, config, dynos, logs, releases, repository, session, shell, why};
+use commands::{
+    apps, buildpacks, config, dynos, logs, releases, repository, session, shell, two_factor, users, why,
+};
 use context::Context;
 use errors::Failure;
 
@@ -64,6 +66,19 @@ pub enum Command {
     /// Print the token that commands use
     #[command(name = "auth:token")]
     Token(session::SessionArgs),
+
+    /// Show whether logging in takes a code of your device
+    #[command(name = "auth:2fa", visible_aliases = ["2fa", "twofactor"])]
+    TwoFactor(two_factor::StatusArgs),
+    /// Have logging in take a code of your device
+    #[command(name = "auth:2fa:enable", visible_alias = "2fa:enable")]
+    TwoFactorEnable(two_factor::SwitchArgs),
+    /// Log in with the password alone again
+    #[command(name = "auth:2fa:disable", visible_alias = "2fa:disable")]
+    TwoFactorDisable(two_factor::SwitchArgs),
+
+    /// Manage the accounts of this platform (operator)
+    Users(users::UsersArgs),
 
     /// List your apps
     #[command(visible_alias = "apps:list", alias = "list")]
@@ -208,6 +223,10 @@ fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Logout(args) => session::logout(context, args),
         Command::Whoami(args) => session::whoami(context, args),
         Command::Token(args) => session::token(context, args),
+        Command::TwoFactor(args) => two_factor::status(context, args),
+        Command::TwoFactorEnable(args) => two_factor::enable(context, args),
+        Command::TwoFactorDisable(args) => two_factor::disable(context, args),
+        Command::Users(args) => users::users(context, args),
         Command::Apps(args) => apps::list(context, args),
         Command::Create(args) => apps::create(context, args),
         Command::Info(args) => apps::info(context, args),
@@ -325,6 +344,17 @@ mod tests {
             "env --no-token",
             "login -i",
             "whoami",
+            "2fa",
+            "auth:2fa:enable",
+            "2fa:disable",
+            "users",
+            "users disable-two-factor ada@example.com",
+            "users list --json",
+            "users add ada@example.com",
+            "users add ada@example.com --password-file p",
+            "users disable ada@example.com",
+            "users enable ada@example.com",
+            "users reset-password ada@example.com",
             "connect https://paas.example --fingerprint 0000000000000000000000000000000000000000000000000000000000000000",
         ] {
             let words = std::iter::once("renga").chain(line.split(' '));

@@ -4,7 +4,7 @@ use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 use renga_model::{DynoSize, Refusal, Sizes, StackName, Tiers};
 use renga_planner::Overcommit;
-use renga_ports::{Clock, Git, Logs, RouteFeed, Runtime, RuntimeError};
+use renga_ports::{Clock, Git, Logs, Mail, RouteFeed, Runtime, RuntimeError};
 use renga_store::Store;
 
 use crate::{
@@ -103,6 +103,8 @@ pub struct Parts {
     pub git: Arc<dyn Git>,
     pub routes: Arc<dyn RouteFeed>,
     pub clock: Arc<dyn Clock>,
+    /// None: nobody gets letters; links are handed over by hand.
+    pub mail: Option<Arc<dyn Mail>>,
     pub settings: Settings,
     pub wake: Wakes,
     pub published: PublishedRoutes,
@@ -125,11 +127,12 @@ pub struct Hands {
     pub git: Arc<dyn Git>,
     pub routes: Arc<dyn RouteFeed>,
     pub clock: Arc<dyn Clock>,
+    pub mail: Option<Arc<dyn Mail>>,
 }
 
 impl Engine {
     pub fn new(store: Store, hands: Hands, settings: Settings) -> Self {
-        let Hands { runtime, logs, git, routes, clock } = hands;
+        let Hands { runtime, logs, git, routes, clock, mail } = hands;
         let started_at = clock.now();
         Self(Arc::new(Parts {
             store,
@@ -138,6 +141,7 @@ impl Engine {
             git,
             routes,
             clock,
+            mail,
             settings,
             wake: Wakes::default(),
             published: PublishedRoutes::default(),

@@ -10,7 +10,7 @@ use crate::{
     execs,
     loops::{
         builds::Builds, deletions::Deletions, formation::Formations, garbage::Garbage, inventory,
-        one_offs::OneOffs, releases::Releases, routes::Routes, sleep, usage,
+        letters::Letters, one_offs::OneOffs, releases::Releases, routes::Routes, sleep, usage,
     },
 };
 
@@ -29,6 +29,7 @@ pub fn run(engine: &Engine, tasks: &TaskTracker, cancel: &CancellationToken) {
     tasks.spawn(drive(Arc::new(OneOffs::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(Routes::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(Deletions::new(engine.clone())), cancel.clone()));
+    tasks.spawn(drive(Arc::new(Letters::new(engine.clone())), cancel.clone()));
     // Workflows.
     tasks.spawn(drive(Arc::new(Builds::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(Releases::new(engine.clone())), cancel.clone()));

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use renga_model::{AppId, BuildId, DynoId};
+use renga_model::{AppId, BuildId, DynoId, LetterId};
 use tokio::sync::Notify;
 
 /// The set of keys that wait for a pass of one loop.
@@ -60,6 +60,7 @@ pub struct Wakes {
     pub(crate) routes: Bell<()>,
     pub(crate) deletions: Bell<AppId>,
     pub(crate) garbage: Bell<()>,
+    pub(crate) letters: Bell<LetterId>,
 }
 
 impl Wakes {
@@ -72,6 +73,7 @@ impl Wakes {
         self.routes.silence();
         self.deletions.silence();
         self.garbage.silence();
+        self.letters.silence();
     }
     pub fn formation(&self, app: AppId) {
         self.formations.ring(app);
@@ -93,5 +95,8 @@ impl Wakes {
     }
     pub fn garbage(&self) {
         self.garbage.ring(());
+    }
+    pub fn letter(&self, letter: LetterId) {
+        self.letters.ring(letter);
     }
 }

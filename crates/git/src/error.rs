@@ -12,7 +12,7 @@ pub fn refusal_response(refusal: &Refusal) -> Response<Body> {
         Fault::BadRequest | Fault::Invalid => StatusCode::BAD_REQUEST,
         Fault::NotFound(_) => StatusCode::NOT_FOUND,
         Fault::Unauthorized => StatusCode::UNAUTHORIZED,
-        Fault::Forbidden => StatusCode::FORBIDDEN,
+        Fault::Forbidden | Fault::Suspended | Fault::TwoFactor => StatusCode::FORBIDDEN,
         Fault::Conflict => StatusCode::CONFLICT,
         Fault::RateLimit => StatusCode::TOO_MANY_REQUESTS,
         Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

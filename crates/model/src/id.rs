@@ -78,6 +78,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    AccessTokenKind => AccessTokenId,
     AccountKind => AccountId,
     AppKind => AppId,
     AppTransferKind => AppTransferId,
@@ -86,8 +87,13 @@ kinds! {
     DomainKind => DomainId,
     DynoIdKind => DynoId,
     FormationKind => FormationId,
+    KeyKind => KeyId,
+    LetterKind => LetterId,
     LogSessionKind => LogSessionId,
+    OauthClientKind => OauthClientId,
+    RefreshTokenKind => RefreshTokenId,
     ReleaseKind => ReleaseId,
+    SessionKind => SessionId,
     SlugKind => SlugId,
     SniEndpointKind => SniEndpointId,
     SourceKind => SourceId,

@@ -18,6 +18,7 @@ mod id;
 pub mod limits;
 mod log;
 mod name;
+mod oauth;
 mod procfile;
 mod refusal;
 mod release;
@@ -29,7 +30,7 @@ mod tier;
 mod usage;
 
 pub use access::{AppTransfer, Collaborator, Permission, Permissions, TransferState};
-pub use account::{Account, Token, TokenScope};
+pub use account::{Account, SshKey, Token, TokenScope};
 pub use app::{App, Buildpack, Formation};
 pub use build::{Build, BuildSource, BuildStatus};
 pub use config::{ConfigKey, ConfigVars};
@@ -39,12 +40,13 @@ pub use dyno::{
 };
 pub use email::{Email, TEAM_DOMAIN};
 pub use id::{
-    AccountId, AppId, AppTransferId, BuildId, CollaboratorId, DomainId, DynoId, FormationId, Id,
-    LogSessionId, ReleaseId, SlugId, SniEndpointId, SourceId, TeamId, TeamInvitationId, TeamMemberId,
-    TokenId,
+    AccessTokenId, AccountId, AppId, AppTransferId, BuildId, CollaboratorId, DomainId, DynoId, FormationId,
+    Id, KeyId, LetterId, LogSessionId, OauthClientId, RefreshTokenId, ReleaseId, SessionId, SlugId,
+    SniEndpointId, SourceId, TeamId, TeamInvitationId, TeamMemberId, TokenId,
 };
 pub use log::{LogFilter, LogLine, LogSource};
 pub use name::{AppName, DynoName, InvalidName, LayerDigest, ProcessType, StackName, TeamName};
+pub use oauth::{OauthClient, OneTime, OneTimeKind, Refresh};
 pub use procfile::Procfile;
 pub use refusal::{Fault, Refusal};
 pub use release::{Release, ReleaseStatus, Slug, SlugLayer};

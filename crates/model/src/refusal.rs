@@ -16,6 +16,10 @@ pub enum Fault {
     Unauthorized,
     /// A valid token that may not do this (403 `forbidden`).
     Forbidden,
+    /// The operator has shut the account out (403 `suspended`).
+    Suspended,
+    /// The password is right and a code is needed beside it (403 `two_factor`).
+    TwoFactor,
     /// Lost against another change, or something is under way (409 `conflict`).
     Conflict,
     /// Too much asked in too short a time (429 `rate_limit`).

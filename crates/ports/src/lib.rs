@@ -8,6 +8,7 @@ mod build;
 mod clock;
 mod git;
 mod logs;
+mod mail;
 mod routes;
 mod runtime;
 
@@ -17,6 +18,7 @@ pub use build::{
 pub use clock::{Clock, SystemClock};
 pub use git::{Git, GitError, PushGate, PushRequest, RefUpdate, RefVerdict};
 pub use logs::{LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
+pub use mail::{Letter, Mail, MailError};
 pub use routes::{Published, RouteFeed, RouteFeedError, Traffic};
 pub use runtime::{
     AttachInput, AttachOutput, AttachSession, Capacity, DynoLimits, DynoPhase, DynoReport, DynoSpec,

@@ -1,6 +1,7 @@
 //! The configuration: as typed ([`Typed`]: file and flags), then once as meant ([`Config`]). All mistakes are reported
 //! together. This is the only place of the binary that reads the environment.
 
+mod mail;
 mod sizes;
 mod tiers;
 mod typed;
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) ca_bundle: Option<PathBuf>,
     pub(crate) build_env: BTreeMap<String, String>,
+    /// None: links are handed over by hand.
+    pub(crate) mail: Option<renga_mail::Config>,
     pub(crate) allow_weak_isolation: bool,
     pub(crate) builds_max: usize,
     pub(crate) build_memory_bytes: u64,
@@ -148,10 +151,7 @@ impl Typed {
         let router = address("router", &self.router, "127.0.0.1:8080");
         let router_tls = address("router_tls", &self.router_tls, "127.0.0.1:8443");
         let rendezvous = address("rendezvous", &self.rendezvous, "127.0.0.1:4001");
-        let domain = self.domain.unwrap_or_else(|| "localhost".into());
-        if !is_domain(&domain) {
-            mistakes.push(format!("domain = \"{domain}\": must be a host name such as apps.example.com"));
-        }
+        let domain = domain(self.domain, &mut mistakes);
         let (default_stack, stacks) = stacks(self.stack.as_deref(), &self.stacks, &mut mistakes);
         let sizes = sizes::sizes(&self.sizes, &mut mistakes);
         let admin_email = self.admin_email.unwrap_or_else(|| "admin@localhost".into());
@@ -165,6 +165,7 @@ impl Typed {
         }
         let dns = parse_dns(&self.site.dns, &mut mistakes);
         let (ca_bundle, build_env) = trust(self.site.ca_bundle, self.site.build_env, &mut mistakes);
+        let mail = self.mail.and_then(|mail| mail.finish(ca_bundle.as_deref(), &mut mistakes));
         refuse_zeros(&self.builds, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -188,6 +189,7 @@ impl Typed {
             disk_floor_bytes,
             disk_write_bytes_per_s: disk_write_rate(self.disk.write_mib_per_s),
             releases_kept: self.disk.releases_kept.unwrap_or(10),
+            mail,
             domain,
             api,
             api_tls,
@@ -322,6 +324,14 @@ fn resolvers(file: &Path) -> Vec<SocketAddr> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
     servers.filter_map(|ip| Some(SocketAddr::new(ip.trim().parse().ok()?, 53))).collect()
+}
+
+fn domain(typed: Option<String>, mistakes: &mut Vec<String>) -> String {
+    let domain = typed.unwrap_or_else(|| "localhost".into());
+    if !is_domain(&domain) {
+        mistakes.push(format!("domain = \"{domain}\": must be a host name such as apps.example.com"));
+    }
+    domain
 }
 
 fn is_domain(text: &str) -> bool {

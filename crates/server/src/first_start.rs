@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use renga_model::{Account, AccountId, Refusal, Secret, Token, TokenId, TokenScope};
+use renga_model::{AccessTokenId, Account, AccountId, Refusal, Secret, Token, TokenId, TokenScope};
 use renga_store::{PasswordHash, Store, TokenValue};
 
 use crate::{authority::write_private, config::Config};
@@ -19,23 +19,26 @@ pub(crate) async fn account(store: &Store, secrets: &Path, config: &Config) -> R
         return Ok(());
     }
     let now = jiff::Timestamp::now();
-    let account = found.clone().unwrap_or_else(|| Account {
-        id: AccountId::random(),
-        email: config.admin_email.clone(),
-        name: None,
-        created_at: now,
-        updated_at: now,
-    });
+    let account =
+        found.clone().unwrap_or_else(|| Account::new(AccountId::random(), config.admin_email.clone(), now));
+    let account = Account { operator: true, ..account };
     let password = password(secrets, config)?;
     let hash = tokio::task::spawn_blocking(move || PasswordHash::new(&password)).await??;
     let value = TokenValue::generate(&mut rand::rng());
+    let id = TokenId::random();
     let token = Token {
-        id: TokenId::random(),
+        id,
         account: account.id,
         description: "First token of this platform".into(),
         scopes: vec![TokenScope::Global],
+        client: None,
+        session: None,
+        access: AccessTokenId::from_uuid(id.uuid()),
         masked: value.mask(),
+        refresh: None,
+        pending: false,
         created_at: now,
+        updated_at: now,
         expires_at: None,
     };
     // The file first: a token in the ledger that nobody holds would be of no use, and a file without a row is replaced.

@@ -125,6 +125,7 @@ fn taken(message: &str) -> &'static str {
         "formation.app, formation.process_type" => "formation",
         "release.app" => "current release",
         "release.app, release.version" => "release version",
+        "ssh_key.account, ssh_key.fingerprint" => "key",
         "team.name" => "team name",
         "team_member.team, team_member.account" => "member",
         "token.hash" => "token",

@@ -55,7 +55,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use crypto::{MasterKey, PasswordHash, TokenValue, ValueHash};
 pub use error::{OrNone, StoreError};
 pub use fate::Fate;
-pub use nouns::{BuildCache, Sleep, Slot, Source, Step, StepKey, StepState};
+pub use nouns::{BuildCache, Sleep, Slot, Source, Step, StepKey, StepState, StoredLetter, TwoFactor};
 pub use tx::{Read, Tx};
 pub use writer::WriterCounts;
 

@@ -19,6 +19,10 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_teams", include_str!("../migrations/0006_teams.sql")),
     ("0007_domains", include_str!("../migrations/0007_domains.sql")),
     ("0008_build_cancel", include_str!("../migrations/0008_build_cancel.sql")),
+    ("0009_oauth", include_str!("../migrations/0009_oauth.sql")),
+    ("0010_accounts", include_str!("../migrations/0010_accounts.sql")),
+    ("0011_operator", include_str!("../migrations/0011_operator.sql")),
+    ("0012_letters", include_str!("../migrations/0012_letters.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.
@@ -137,6 +141,47 @@ mod tests {
             up(&mut conn, Path::new("test")).unwrap();
             let same = format!("SELECT count(*) FROM dyno WHERE ({NAMES}) IS ({VALUES})");
             assert_eq!(conn.query_row(&same, [], |row| row.get::<_, u32>(0)).unwrap(), 1, "from {first}");
+        }
+    }
+
+    /// What opened before opens after, under the same id.
+    #[test]
+    fn tokens_of_older_ledgers_stay_what_they_were() {
+        const NAMES: &str = "id, account, hash, description, scopes, masked, created_at, expires_at";
+        const VALUES: &str =
+            "zeroblob(16), zeroblob(16), zeroblob(32), 'a token', '[\"read\"]', 'ab**yz', 7, 8";
+        for first in 1..=8 {
+            let mut conn = Connection::open_in_memory().unwrap();
+            up_to(&mut conn, Path::new("test"), first).unwrap();
+            conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+            conn.execute_batch(&format!("INSERT INTO token ({NAMES}) VALUES ({VALUES})")).unwrap();
+            up(&mut conn, Path::new("test")).unwrap();
+            let same = format!(
+                "SELECT count(*) FROM token WHERE ({NAMES}) IS ({VALUES}) AND access = id AND updated_at = 7 AND \
+                 pending = 0 AND coalesce(client, session, refresh, refresh_hash, refresh_masked) IS NULL"
+            );
+            assert_eq!(conn.query_row(&same, [], |row| row.get::<_, u32>(0)).unwrap(), 1, "from {first}");
+        }
+    }
+
+    /// Somebody must be able to act for the others.
+    #[test]
+    fn the_first_account_of_an_older_ledger_is_its_operator() {
+        for first in 1..=10 {
+            let mut conn = Connection::open_in_memory().unwrap();
+            up_to(&mut conn, Path::new("test"), first).unwrap();
+            conn.execute_batch(
+                "INSERT INTO account (id, email, name, password_hash, created_at, updated_at) VALUES
+                     (x'00000000000000000000000000000001', 'later@x', 'Ada', 'a hash', 8, 9),
+                     (x'00000000000000000000000000000002', 'first@x', NULL, NULL, 7, 9)",
+            )
+            .unwrap();
+            up(&mut conn, Path::new("test")).unwrap();
+            let sql =
+                "SELECT group_concat(email || operator || beta || features_on || coalesce(name, ''), ' ')
+                FROM (SELECT * FROM account ORDER BY email)";
+            let seen: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(seen, "first@x10[] later@x00[]Ada", "from {first}");
         }
     }
 

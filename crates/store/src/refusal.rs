@@ -10,6 +10,8 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::NotFound { what } => Refusal::not_found(what),
+            StoreError::Conflict { what: "email" } => Refusal::invalid("Email has already been taken"),
+            StoreError::Conflict { what: "key" } => Refusal::invalid("Fingerprint has already been taken"),
             StoreError::Conflict { what: "app name" } => Refusal::invalid("Name is already taken"),
             StoreError::Conflict { .. } | StoreError::Stale { .. } | StoreError::IllegalMove { .. } => {
                 Refusal::new(Fault::Conflict, format!("{}.", capitalised(&error))).because(chain(&error))

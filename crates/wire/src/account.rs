@@ -1,6 +1,6 @@
 //! Accounts, authorizations (API tokens) and what surrounds signing in.
 
-use renga_model::{Account as ModelAccount, Token};
+use renga_model::{Account as ModelAccount, OauthClient, Token};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -31,19 +31,19 @@ pub struct Account {
 impl Account {
     pub fn new(account: &ModelAccount) -> Self {
         Self {
-            allow_tracking: false,
-            beta: false,
+            allow_tracking: account.allow_tracking,
+            beta: account.beta,
             created_at: account.created_at.into(),
             email: account.email.clone(),
             federated: false,
             id: account.id.uuid(),
             identity_provider: None,
-            last_login: None,
+            last_login: account.last_login.map(Into::into),
             name: account.name.clone(),
             sms_number: None,
-            suspended_at: None,
+            suspended_at: account.suspended_at.map(Into::into),
             delinquent_at: None,
-            two_factor_authentication: false,
+            two_factor_authentication: account.two_factor,
             updated_at: account.updated_at.into(),
             verified: true,
             country_of_residence: None,
@@ -51,6 +51,40 @@ impl Account {
             default_team: None,
         }
     }
+}
+
+/// A change of e-mail or password takes the current password.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountUpdate {
+    #[serde(default)]
+    pub allow_tracking: Option<bool>,
+    #[serde(default)]
+    pub beta: Option<bool>,
+    /// `null` takes the name away.
+    #[serde(default, deserialize_with = "given")]
+    pub name: Option<Option<String>>,
+    #[serde(default)]
+    pub email: Option<String>,
+    #[serde(default)]
+    pub password: Option<String>,
+    #[serde(default)]
+    pub new_password: Option<String>,
+}
+
+impl std::fmt::Debug for AccountUpdate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AccountUpdate")
+    }
+}
+
+/// Tells a member that is `null` from one that is absent.
+pub(crate) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Nobody is billed here, so nobody is ever late.
@@ -73,7 +107,7 @@ pub struct Authorization {
     pub client: Option<AuthorizationClient>,
     pub created_at: Time,
     pub description: String,
-    pub grant: Option<IdOnly>,
+    pub grant: Option<Grant>,
     pub id: Uuid,
     pub refresh_token: Option<AccessToken>,
     pub scope: Vec<String>,
@@ -91,6 +125,14 @@ pub struct AccessToken {
     pub token: String,
 }
 
+/// Shown once, to whoever gave it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Grant {
+    pub code: String,
+    pub expires_in: i64,
+    pub id: Uuid,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AuthorizationClient {
     pub id: Uuid,
@@ -106,24 +148,34 @@ pub struct AuthorizationUser {
 }
 
 impl Authorization {
-    /// `value` is the token itself, when this caller may see it.
-    pub fn new(token: &Token, user: &ModelAccount, value: Option<&str>, now: jiff::Timestamp) -> Self {
-        let expires_in = token.expires_at.map(|at| (at.as_second() - now.as_second()).max(0));
+    /// `value` is the access token itself, when this caller may see it; `client` the one that the authorization is of.
+    pub fn new(
+        token: &Token,
+        client: Option<&OauthClient>,
+        user: &ModelAccount,
+        value: Option<&str>,
+        now: jiff::Timestamp,
+    ) -> Self {
+        let access = || AccessToken::of_access(token, value.unwrap_or(&token.masked), now);
         Self {
-            access_token: Some(AccessToken {
-                expires_in,
-                id: token.id.uuid(),
-                token: value.unwrap_or(&token.masked).to_owned(),
+            access_token: token.opens(now).then(access),
+            client: client.map(|client| AuthorizationClient {
+                id: client.id.uuid(),
+                name: client.name.clone(),
+                redirect_uri: client.redirect_uri.clone(),
             }),
-            client: None,
             created_at: token.created_at.into(),
             description: token.description.clone(),
             grant: None,
             id: token.id.uuid(),
-            refresh_token: None,
+            refresh_token: token.refresh.as_ref().map(|refresh| AccessToken {
+                expires_in: None,
+                id: refresh.id.uuid(),
+                token: refresh.masked.clone(),
+            }),
             scope: token.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
-            session: None,
-            updated_at: token.created_at.into(),
+            session: token.session.map(|session| IdOnly { id: session.uuid() }),
+            updated_at: token.updated_at.into(),
             user: AuthorizationUser {
                 id: user.id.uuid(),
                 email: user.email.clone(),
@@ -131,13 +183,34 @@ impl Authorization {
             },
         }
     }
+
+    /// With the code of the grant that it waits for.
+    pub fn with_grant(self, code: &str, token: &Token, now: jiff::Timestamp) -> Self {
+        let grant = Grant {
+            code: code.to_owned(),
+            expires_in: seconds_left(token, now).unwrap_or_default(),
+            id: token.access.uuid(),
+        };
+        Self { grant: Some(grant), ..self }
+    }
+}
+
+impl AccessToken {
+    pub(crate) fn of_access(token: &Token, shown: &str, now: jiff::Timestamp) -> Self {
+        Self { expires_in: seconds_left(token, now), id: token.access.uuid(), token: shown.to_owned() }
+    }
+}
+
+fn seconds_left(token: &Token, now: jiff::Timestamp) -> Option<i64> {
+    token.expires_at.map(|at| (at.as_second() - now.as_second()).max(0))
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizationCreate {
+    /// The id of a client that is to get it; the answer has a grant then.
     #[serde(default)]
-    pub client: Option<serde_json::Value>,
+    pub client: Option<String>,
     #[serde(default)]
     pub description: Option<String>,
     /// Seconds; the official command line sends what its user typed, as a string.

@@ -23,11 +23,14 @@ mod dyno;
 mod error;
 mod ids;
 mod log;
+mod oauth;
+mod profile;
 mod release;
 mod site;
 mod team;
 mod time;
 mod usage;
+mod user;
 mod why;
 
 pub use access::{
@@ -35,8 +38,8 @@ pub use access::{
     Permission,
 };
 pub use account::{
-    AccessToken, Account, Authorization, AuthorizationClient, AuthorizationCreate, AuthorizationUser,
-    BrowserLogin, BrowserLoginBegin, Delinquency, NumberText, RateLimit,
+    AccessToken, Account, AccountUpdate, Authorization, AuthorizationClient, AuthorizationCreate,
+    AuthorizationUser, BrowserLogin, BrowserLoginBegin, Delinquency, Grant, NumberText, RateLimit,
 };
 pub use app::{
     App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackName, BuildpackUpdate, BuildpackUpdates,
@@ -52,6 +55,11 @@ pub use dyno::{
 pub use error::ErrorBody;
 pub use ids::{IdName, IdOnly, NameId, UserRef, derived_id};
 pub use log::{LogSession, LogSessionCreate};
+pub use oauth::{
+    AuthorizationUpdate, Client, ClientCreate, ClientUpdate, OauthToken, OauthTokenCreate, Session, Shown,
+    TokenAnswer,
+};
+pub use profile::{InvoiceAddress, Key, KeyCreate, Preferences, PreferencesUpdate};
 pub use release::{Artifact, ConfigChange, Release, ReleaseCreate, Slug, SlugBlob, config_vars};
 pub use site::Site;
 pub use team::{
@@ -61,4 +69,8 @@ pub use team::{
 };
 pub use time::Time;
 pub use usage::DynoUsage;
+pub use user::{
+    CodeGiven, PasswordGiven, PasswordReset, PasswordResetCreate, PasswordResetFinalize, TwoFactorBegun,
+    TwoFactorEnabled, User, UserCreate, UserLink,
+};
 pub use why::{Why, WhyDecision, WhyDyno, WhySeen};

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use renga_engine::operations::{Caller, TokenNew};
-use renga_model::{Refusal, Token, TokenId, TokenScope};
+use renga_engine::operations::{Caller, TokenNew, parse_scopes};
+use renga_model::{OauthClient, Refusal, Secret, Token, TokenId};
 use renga_wire as wire;
 
 use crate::{
     answer::{Answered, created, list as list_answer, ok},
     call::Call,
     error::Problem,
+    handlers::clients,
 };
 
 /// Shown for a token whose maker gave no description (Heroku: the same).
@@ -17,26 +18,33 @@ const NO_DESCRIPTION: &str = "Long-lived user authorization";
 
 pub(crate) async fn create(mut call: Call) -> Answered {
     let asked: wire::AuthorizationCreate = call.json().await?;
-    if asked.client.is_some() {
-        return Err(Refusal::invalid("client: OAuth clients are not offered yet.").into());
-    }
     let new = TokenNew {
         description: asked.description.unwrap_or_else(|| NO_DESCRIPTION.into()),
-        scopes: scopes(asked.scope)?,
+        scopes: parse_scopes(asked.scope.iter().flatten().map(String::as_str))?,
         life: life(asked.expires_in.as_ref())?,
     };
-    let caller = call.caller()?;
-    let (token, value) = call.state.engine.token_create(caller.account.id, new).await?;
-    let now = call.state.engine.now();
-    created(&wire::Authorization::new(&token, &caller.account, Some(value.expose()), now))
+    if let Some(client) = asked.client {
+        return grant(&call, &client, new).await;
+    }
+    let (caller, engine) = (call.caller()?, &call.state.engine);
+    let account = caller.account.id;
+    let (token, value) = match caller.token() {
+        Some(_) => engine.token_create(account, new).await?,
+        None => engine.session_begin(account, new).await?,
+    };
+    created(&wire::Authorization::new(&token, None, &caller.account, Some(value.expose()), engine.now()))
 }
 
-fn scopes(asked: Option<Vec<String>>) -> Result<Vec<TokenScope>, Refusal> {
-    let asked = asked.filter(|scopes| !scopes.is_empty()).unwrap_or_else(|| vec!["global".into()]);
-    let parse = |text: &String| {
-        TokenScope::parse(text).ok_or_else(|| Refusal::invalid(format!("scope: there is no scope {text:?}.")))
-    };
-    asked.iter().map(parse).collect()
+/// For a client: it gets a code, and exchanges that for tokens.
+async fn grant(call: &Call, client: &str, new: TokenNew) -> Answered {
+    let (account, engine) = (&call.caller()?.account, &call.state.engine);
+    if new.life.is_some() {
+        return Err(Refusal::invalid("expires_in: a client's access tokens have a life of their own.").into());
+    }
+    let granted = engine.grant_create(account.id, clients::parse_id(client)?, new).await?;
+    let (token, now) = (&granted.token, engine.now());
+    let shown = wire::Authorization::new(token, Some(&granted.client), account, None, now);
+    created(&shown.with_grant(granted.code.expose(), token, now))
 }
 
 fn life(asked: Option<&wire::NumberText>) -> Result<Option<Duration>, Refusal> {
@@ -48,28 +56,45 @@ fn life(asked: Option<&wire::NumberText>) -> Result<Option<Duration>, Refusal> {
 }
 
 pub(crate) async fn list(call: Call) -> Answered {
-    let caller = call.caller()?;
-    let tokens = call.state.engine.token_list(caller.account.id).await?;
-    list_answer(&["id", "updated_at"], tokens.iter().map(|token| shown(&call, caller, token)))
+    let (caller, engine) = (call.caller()?, &call.state.engine);
+    let tokens = engine.token_list(caller.account.id).await?;
+    let clients = engine.clients_of(&tokens).await?;
+    let shown =
+        tokens.iter().zip(&clients).map(|(token, client)| shown(&call, caller, token, client.as_ref()));
+    list_answer(&["id", "updated_at"], shown)
 }
 
 pub(crate) async fn info(call: Call) -> Answered {
+    answered(&call, &find(&call).await?).await
+}
+
+pub(crate) async fn update(mut call: Call) -> Answered {
+    let asked: wire::AuthorizationUpdate = call.json().await?;
     let token = find(&call).await?;
-    ok(&shown(&call, call.caller()?, &token))
+    let client = match asked.client {
+        Some(proof) => Some((clients::parse_id(&proof.id)?, Secret::new(proof.secret))),
+        None => None,
+    };
+    let account = call.caller()?.account.id;
+    let token = call.state.engine.token_describe(account, token.id, asked.description, client).await?;
+    answered(&call, &token).await
 }
 
 pub(crate) async fn delete(call: Call) -> Answered {
     let token = find(&call).await?;
+    let client = call.state.engine.clients_of(std::slice::from_ref(&token)).await?.remove(0);
     let caller = call.caller()?;
     let token = call.state.engine.token_delete(caller.account.id, token.id).await?;
-    ok(&shown(&call, caller, &token))
+    ok(&shown(&call, caller, &token, client.as_ref()))
 }
 
 pub(crate) async fn regenerate(call: Call) -> Answered {
-    let token = find(&call).await?;
+    let (token, engine) = (find(&call).await?, &call.state.engine);
     let account = &call.caller()?.account;
-    let (token, value) = call.state.engine.token_regenerate(account.id, token.id).await?;
-    created(&wire::Authorization::new(&token, account, Some(value.expose()), call.state.engine.now()))
+    let (token, value) = engine.token_regenerate(account.id, token.id).await?;
+    let client = engine.clients_of(std::slice::from_ref(&token)).await?.remove(0);
+    let value = Some(value.expose());
+    created(&wire::Authorization::new(&token, client.as_ref(), account, value, engine.now()))
 }
 
 /// `~` is the account's default authorization: its oldest that never expires. Clients spare it when they log out.
@@ -85,7 +110,12 @@ async fn find(call: &Call) -> Result<Token, Problem> {
     Ok(call.state.engine.token_fetch(account, id).await?)
 }
 
-fn shown(call: &Call, caller: &Caller, token: &Token) -> wire::Authorization {
+async fn answered(call: &Call, token: &Token) -> Answered {
+    let client = call.state.engine.clients_of(std::slice::from_ref(token)).await?.remove(0);
+    ok(&shown(call, call.caller()?, token, client.as_ref()))
+}
+
+fn shown(call: &Call, caller: &Caller, token: &Token, client: Option<&OauthClient>) -> wire::Authorization {
     let value = caller.value_of(token).map(|value| value.expose());
-    wire::Authorization::new(token, &caller.account, value, call.state.engine.now())
+    wire::Authorization::new(token, client, &caller.account, value, call.state.engine.now())
 }

@@ -16,11 +16,11 @@ fn none(resource: &'static str, say: &str) -> Answered {
     Err(Refusal::new(Fault::NotFound(resource), say).into())
 }
 
-pub(crate) async fn no_session(_: Call) -> Answered {
-    none("session", "Couldn't find that session.")
+pub(crate) async fn no_credit(_: Call) -> Answered {
+    none("credit", "Couldn't find that credit.")
 }
-pub(crate) async fn no_feature(_: Call) -> Answered {
-    none("account_feature", "Couldn't find that account feature.")
+pub(crate) async fn no_invoice(_: Call) -> Answered {
+    none("invoice", "Couldn't find that invoice.")
 }
 pub(crate) async fn no_add_on(_: Call) -> Answered {
     none("add_on", "Couldn't find that add-on.")

@@ -136,6 +136,7 @@ impl Platform {
             git: git.clone(),
             routes: Arc::new(SimRoutes::default()),
             clock: clock.clone(),
+            mail: None,
         };
         let engine = Engine::new(store, hands, settings(&url, address, rendezvous, folder.path()));
         let account =
@@ -145,6 +146,7 @@ impl Platform {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
+            .max_redirects(0)
             .build()
             .new_agent();
         let mut platform = Self {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod access;
+mod accounts;
 mod apps;
 mod bodies;
 mod cli;
@@ -13,9 +14,12 @@ mod git;
 mod harness;
 mod login;
 mod matrix;
+mod oauth;
 mod rendezvous;
 mod routes;
 mod shapes;
 mod streams;
 mod teams;
+mod two_factor;
+mod users;
 mod walk;

@@ -65,11 +65,16 @@ pub(crate) fn login(context: &Context<'_>, args: &LoginArgs) -> Result<(), Failu
         ..AuthorizationCreate::default()
     };
     let basic = format!("Basic {}", STANDARD.encode(format!("{email}:{password}")));
-    let made = on.client.post_as("/oauth/authorizations", &basic, &asked);
-    let made: Authorization = made.map_err(|failure| match failure {
-        Failure::Refused { status: 401, .. } => Failure::WrongPassword,
-        other => other,
-    })?;
+    let log_in = |code: Option<&str>| -> Result<Authorization, Failure> {
+        on.client.post_as("/oauth/authorizations", &basic, code, &asked).map_err(|failure| match failure {
+            Failure::Refused { status: 401, .. } => Failure::WrongPassword,
+            other => other,
+        })
+    };
+    let made = match log_in(None) {
+        Err(failure) if failure.asks_for_code() => log_in(Some(&super::ask(context, "Two-factor code: ")?))?,
+        other => other?,
+    };
     let token = made.access_token.ok_or(Failure::NoTokenGiven)?.token;
     let failed = |cause| Failure::Netrc { file: path.clone(), cause };
     let mut netrc = Netrc::read(&path).map_err(failed)?;
@@ -115,7 +120,7 @@ fn netrc_path(context: &Context<'_>) -> Result<PathBuf, Failure> {
 }
 
 /// Nothing is shown while it is typed, and the terminal is as before whatever happens.
-fn password(context: &Context<'_>) -> Result<String, Failure> {
+pub(super) fn password(context: &Context<'_>) -> Result<String, Failure> {
     let _echo_is_off = io::stdin().is_terminal().then(Hidden::new).flatten();
     let typed = super::ask(context, "Password: ")?;
     context.out.note("\n");

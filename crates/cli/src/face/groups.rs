@@ -8,7 +8,19 @@ pub(super) const GROUPS: [(&str, &[&str]); 6] = [
     ("What is released", &["releases", "rollback", "config"]),
     (
         "The platform",
-        &["up", "install", "upgrade", "doctor", "backup", "restore", "uninstall", "server", "node", "router"],
+        &[
+            "up",
+            "install",
+            "upgrade",
+            "doctor",
+            "backup",
+            "restore",
+            "uninstall",
+            "users",
+            "server",
+            "node",
+            "router",
+        ],
     ),
     ("This tool", &["help", "completion", "man"]),
 ];

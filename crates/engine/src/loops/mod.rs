@@ -7,6 +7,7 @@ pub(crate) mod formation;
 pub(crate) mod freeze;
 pub(crate) mod garbage;
 pub(crate) mod inventory;
+pub(crate) mod letters;
 pub(crate) mod one_offs;
 pub(crate) mod releases;
 pub(crate) mod routes;

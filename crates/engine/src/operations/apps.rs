@@ -11,6 +11,7 @@ use renga_store::{Read, StoreError};
 use super::{
     access::{app_row, permissions_of},
     names,
+    profile::features_at_birth,
     release::{NewRelease, announce, release_create},
 };
 use crate::{Engine, error, words};
@@ -52,7 +53,7 @@ impl Engine {
         let generated = new.name.is_none();
         for _ in 0..NAME_ATTEMPTS_MAX {
             let name = new.name.clone().unwrap_or_else(|| names::generate(&mut rand::rng()));
-            match self.app_insert(actor.id, name, &new).await {
+            match self.app_insert(actor, name, &new).await {
                 Err(taken) if generated && taken.fault == Fault::Invalid => {}
                 Err(refusal) => return Err(refusal),
                 Ok(app) => return self.app_equip(app).await,
@@ -61,8 +62,9 @@ impl Engine {
         Err(Refusal::internal("no generated name was free"))
     }
 
-    async fn app_insert(&self, actor: AccountId, name: AppName, new: &AppNew) -> Result<App, Refusal> {
-        let (now, settings) = (self.now(), self.settings.clone());
+    async fn app_insert(&self, actor: &Account, name: AppName, new: &AppNew) -> Result<App, Refusal> {
+        let (now, settings, features_on) = (self.now(), self.settings.clone(), features_at_birth(actor));
+        let actor = actor.id;
         let stack = new.stack.clone().unwrap_or_else(|| settings.default_stack.clone());
         let owner = new.team.as_ref().map_or(actor, |team| team.account);
         let app = App {
@@ -82,7 +84,7 @@ impl Engine {
             created_at: now,
             updated_at: now,
             released_at: None,
-            features_on: Vec::new(),
+            features_on,
             features_off: Vec::new(),
         };
         let insert = self.store.write(move |tx| -> Result<_, Refusal> {

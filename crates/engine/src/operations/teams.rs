@@ -180,7 +180,7 @@ impl Engine {
 
 fn draft(name: TeamName, now: Timestamp) -> (Team, Account) {
     let email = address(name.as_str());
-    let account = Account { id: AccountId::random(), email, name: None, created_at: now, updated_at: now };
+    let account = Account::new(AccountId::random(), email, now);
     let team = Team { id: TeamId::random(), name, account: account.id, created_at: now, updated_at: now };
     (team, account)
 }

@@ -11,6 +11,7 @@ mod formation;
 mod freeze;
 mod garbage;
 mod headroom;
+mod letters;
 mod one_offs;
 mod plane;
 mod simulation;

@@ -18,6 +18,7 @@ use renga_engine::{Engine, Hands, Settings};
 use renga_model::{
     Account, AccountId, App, AppId, Build, BuildSource, BuildStatus, Dyno, DynoState, Refusal, Release,
 };
+use renga_ports::Mail;
 use renga_store::{Fate, MasterKey, OrNone, Read, Store, StoreError};
 use renga_testkit::world::{Fault, Faults, World};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -34,6 +35,8 @@ pub(crate) struct Bench {
     pub(crate) account: Account,
     /// What a test sets otherwise than the rest.
     pub(crate) tune: fn(&mut Settings),
+    /// Nobody gets letters unless a test says otherwise.
+    pub(crate) mail: Option<Arc<dyn Mail>>,
     /// Of the plane that runs, or ran last. A plane never shares its ledger's threads with the one before it.
     store: Mutex<Option<Store>>,
     folder: tempfile::TempDir,
@@ -65,6 +68,7 @@ impl Bench {
             world: World::default(),
             account,
             tune: |_| {},
+            mail: None,
             store: Mutex::new(Some(store)),
             folder,
             lapse,
@@ -103,6 +107,7 @@ impl Bench {
             git: hands.git,
             routes: hands.routes,
             clock: hands.clock,
+            mail: self.mail.clone(),
         };
         *self.slot() = None;
         let store = reopen(&self.folder.path().join("ledger.db"), faults).await;
@@ -255,7 +260,7 @@ fn key() -> MasterKey {
 fn account() -> Account {
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
     let id = AccountId::random();
-    Account { id, email: "a@example.com".into(), name: None, created_at: now, updated_at: now }
+    Account::new(id, "a@example.com".into(), now)
 }
 
 /// Waits until the last task of the plane before has let go of the ledger.

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{sizes::Size, tiers::TypedTier};
+use super::{mail::TypedMail, sizes::Size, tiers::TypedTier};
 
 /// Flags that every role takes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -78,6 +78,7 @@ pub(crate) struct Typed {
     pub(crate) memory: Memory,
     pub(crate) network: Network,
     pub(crate) site: Site,
+    pub(crate) mail: Option<TypedMail>,
     pub(crate) dynos: Dynos,
     pub(crate) builds: Builds,
     pub(crate) disk: Disk,

@@ -8,9 +8,10 @@ use renga_api::{ApiState, Rendezvous, RendezvousTimes, serve_rendezvous};
 use renga_engine::{Engine, Gate, Hands, Settings};
 use renga_git::GitStore;
 use renga_logs::LogStore;
+use renga_mail::SmtpMail;
 use renga_model::{Secret, StackName};
 use renga_node::NodeClient;
-use renga_ports::SystemClock;
+use renga_ports::{Mail, SystemClock};
 use renga_router::{Issued, Issuer, UnixRouteFeed};
 use renga_store::{MasterKey, Store};
 use tokio::net::{TcpListener, UnixListener};
@@ -55,6 +56,7 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         git: Arc::new(git.clone()),
         routes: Arc::new(UnixRouteFeed::new(layout.router_control())),
         clock: Arc::new(SystemClock),
+        mail: mail(config)?,
     };
     let engine = Engine::new(store, hands, settings);
     engine.tell_lost_sizes().await.context("could not read the apps' sizes")?;
@@ -195,6 +197,12 @@ fn boots_max() -> usize {
 /// Where links lead: the listener in the clear is for this machine, and a link may be all that it takes to read a log.
 fn linked<'a>(config: &Config, endpoints: &'a Endpoints) -> &'a str {
     if config.public_host == "localhost" { &endpoints.api } else { &endpoints.api_tls }
+}
+
+fn mail(config: &Config) -> Result<Option<Arc<dyn Mail>>> {
+    let Some(settings) = &config.mail else { return Ok(None) };
+    let mail = SmtpMail::new(settings).context("could not set up mail")?;
+    Ok(Some(Arc::new(mail)))
 }
 
 fn log_store(layout: &Layout) -> Result<LogStore> {

@@ -125,7 +125,8 @@ fn failures_become_refusals() {
     assert_eq!(app, (Fault::NotFound("app"), "Couldn't find that app.".into()));
     let name = said(StoreError::Conflict { what: "app name" });
     assert_eq!(name, (Fault::Invalid, "Name is already taken".into()));
-    assert_eq!(said(StoreError::Conflict { what: "email" }).0, Fault::Conflict);
+    assert_eq!(said(StoreError::Conflict { what: "email" }).0, Fault::Invalid);
+    assert_eq!(said(StoreError::Conflict { what: "unfinished build" }).0, Fault::Conflict);
     assert_eq!(said(StoreError::Stale { what: "dyno", id: "x".into() }).0, Fault::Conflict);
     assert_eq!(said(StoreError::Full { operation: "insert an app" }).0, Fault::Unavailable);
 

@@ -51,13 +51,8 @@ pub(crate) fn at(s: i64) -> Timestamp {
 }
 
 pub(crate) fn account(email: &str) -> Account {
-    Account {
-        id: AccountId::random(),
-        email: email.into(),
-        name: Some("Ada".into()),
-        created_at: at(0),
-        updated_at: at(1),
-    }
+    let account = Account::new(AccountId::random(), email.into(), at(0));
+    Account { name: Some("Ada".into()), updated_at: at(1), ..account }
 }
 
 pub(crate) fn app_of(owner: AccountId, name: &str) -> App {

@@ -1,8 +1,11 @@
 //! Every noun: in, out, found, changed, refused.
 
-use renga_model::{Account, App, Buildpack, Token, TokenId, TokenScope};
+use renga_model::{
+    AccessTokenId, Account, App, Buildpack, KeyId, LetterId, OauthClient, OauthClientId, OneTime,
+    OneTimeKind, Refresh, RefreshTokenId, Secret, SessionId, SshKey, Token, TokenId, TokenScope,
+};
 use renga_store::{
-    OrNone, PasswordHash, Source, Step, StepKey, StepState, StoreError, TokenValue, ValueHash,
+    OrNone, PasswordHash, Source, Step, StepKey, StepState, StoreError, StoredLetter, TokenValue, ValueHash,
 };
 
 use crate::fixture::{Ledger, account, app_of, at, formation};
@@ -57,8 +60,14 @@ async fn tokens() {
             account: ada.id,
             description: "Long-lived".into(),
             scopes: vec![TokenScope::Read, TokenScope::WriteProtected],
+            client: None,
+            session: Some(SessionId::random()),
+            access: AccessTokenId::random(),
             masked: value.mask(),
+            refresh: None,
+            pending: false,
             created_at: at(2),
+            updated_at: at(2),
             expires_at: Some(at(3)),
         };
         let older = Token { id: TokenId::random(), created_at: at(1), expires_at: None, ..token.clone() };
@@ -71,9 +80,127 @@ async fn tokens() {
         assert_eq!(tx.token_find_by_hash(&ValueHash::of("guess"))?, None);
         assert_eq!(tx.token_fetch(token.id)?, token);
         assert_eq!(tx.token_list(ada.id)?, [older.clone(), token.clone()]);
+        assert_eq!(tx.token_list_of_session(ada.id, token.session.unwrap())?.len(), 2);
         assert!(tx.token_delete(token.id)?);
         assert!(!tx.token_delete(token.id)?);
         assert_eq!(tx.token_list(ada.id)?, [older]);
+        Ok(())
+    })
+    .await;
+}
+
+fn client(owner: &Account) -> OauthClient {
+    OauthClient {
+        id: OauthClientId::random(),
+        account: owner.id,
+        name: "A client".into(),
+        redirect_uri: "https://example.com/back".into(),
+        secret: Secret::new("of the client"),
+        created_at: at(1),
+        updated_at: at(1),
+    }
+}
+
+#[tokio::test]
+async fn oauth_clients_and_refreshed_tokens() {
+    let ledger = Ledger::new();
+    in_tx(&ledger, |tx| {
+        let ada = account("ada@example.com");
+        tx.account_insert(&ada, None)?;
+        let client = client(&ada);
+        tx.oauth_client_insert(&client)?;
+        assert_eq!(tx.oauth_client_fetch(client.id)?, client);
+        assert_eq!(tx.oauth_client_find_by_secret(&client.secret)?, Some(client.clone()));
+        let rotated = OauthClient { secret: Secret::new("another"), updated_at: at(2), ..client.clone() };
+        tx.oauth_client_update(&rotated)?;
+        assert_eq!(tx.oauth_client_find_by_secret(&client.secret)?, None);
+        assert_eq!(tx.oauth_client_list(ada.id)?, [rotated]);
+
+        let id = TokenId::random();
+        let mut token = Token {
+            id,
+            account: ada.id,
+            description: "For the client".into(),
+            scopes: vec![TokenScope::Read],
+            client: Some(client.id),
+            session: None,
+            access: AccessTokenId::random(),
+            masked: "first".into(),
+            refresh: None,
+            pending: true,
+            created_at: at(2),
+            updated_at: at(2),
+            expires_at: Some(at(100)),
+        };
+        tx.token_insert(&token, &ValueHash::of("0"))?;
+        let refresh = Refresh { id: RefreshTokenId::random(), masked: "refresh".into() };
+        tx.token_set_refresh(id, &refresh, &ValueHash::of("r"))?;
+        for n in 1..=4_u8 {
+            tx.token_keep_earlier(id, 2, at(3))?;
+            let ends = Some(at(100 + i64::from(n)));
+            token = Token {
+                access: AccessTokenId::random(),
+                masked: format!("{n}"),
+                expires_at: ends,
+                pending: false,
+                ..token
+            };
+            tx.token_set_access(&token, &ValueHash::of(&n.to_string()))?;
+        }
+        token.refresh = Some(refresh);
+        assert_eq!(tx.token_find_by_refresh(&ValueHash::of("r"))?, Some(token.clone()));
+        let found = |value: &str| {
+            tx.token_find_by_hash(&ValueHash::of(value)).map(|found| found.map(|(token, _)| token))
+        };
+        assert_eq!((found("0")?, found("1")?), (None, None), "two earlier ones stay");
+        let earlier = found("3")?.unwrap();
+        assert_eq!((earlier.id, &*earlier.masked, earlier.expires_at), (id, "3", Some(at(103))));
+        assert_eq!(tx.token_find_by_access(earlier.access)?, Some(token.clone()));
+        assert!(tx.token_end_access(id, earlier.access, at(5))?);
+        assert!(!tx.token_end_access(id, earlier.access, at(5))?);
+        assert_eq!(found("3")?, None);
+        assert!(tx.token_end_access(id, token.access, at(6))?);
+        assert_eq!(found("4")?.unwrap().expires_at, Some(at(6)));
+        tx.token_describe(id, "Renamed", Some(client.id), at(7))?;
+        assert_eq!(tx.token_fetch(id)?.description, "Renamed");
+
+        assert!(tx.oauth_client_delete(client.id)?);
+        assert_eq!(tx.token_list(ada.id)?, [], "what it was given goes with it");
+        assert_eq!(found("2")?, None);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn values_that_work_once() {
+    let ledger = Ledger::new();
+    in_tx(&ledger, |tx| {
+        let value = |kind, ends| OneTime {
+            kind,
+            subject: "Ada@example.com".into(),
+            created_at: at(1),
+            expires_at: at(ends),
+        };
+        let (reset, invitation) = (value(OneTimeKind::PasswordReset, 10), value(OneTimeKind::Invitation, 20));
+        let (one, other) = (ValueHash::of("one"), ValueHash::of("other"));
+        tx.one_time_insert(&reset, &one)?;
+        tx.one_time_insert(&invitation, &other)?;
+        assert_eq!(tx.one_time_find(OneTimeKind::PasswordReset, &one, at(9))?, Some(reset.clone()));
+        assert_eq!(tx.one_time_find(OneTimeKind::PasswordReset, &one, at(10))?, None, "expired");
+        assert_eq!(tx.one_time_find(OneTimeKind::Invitation, &one, at(9))?, None, "of another kind");
+        assert_eq!(tx.one_time_list(OneTimeKind::PasswordReset, "ada@EXAMPLE.com", at(9))?.len(), 1);
+        assert_eq!(tx.one_time_take(OneTimeKind::PasswordReset, &one, at(9))?, Some(reset.clone()));
+        assert_eq!(tx.one_time_take(OneTimeKind::PasswordReset, &one, at(9))?, None, "used");
+        tx.one_time_insert(&reset, &one)?;
+        tx.one_time_forget(OneTimeKind::PasswordReset, "ada@example.com")?;
+        assert_eq!(tx.one_time_find(OneTimeKind::PasswordReset, &one, at(2))?, None);
+        tx.one_time_insert(&OneTime { created_at: at(30), expires_at: at(40), ..reset }, &one)?;
+        assert_eq!(
+            tx.one_time_find(OneTimeKind::Invitation, &other, at(2))?,
+            None,
+            "what expired is dropped"
+        );
         Ok(())
     })
     .await;
@@ -230,6 +357,103 @@ async fn counters_and_settings() {
         tx.setting_put("domain", "a")?;
         tx.setting_put("domain", "b")?;
         assert_eq!(tx.setting_get("domain")?.as_deref(), Some("b"));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_an_account_goes_with_it() {
+    let (ledger, app) = Ledger::with_app().await;
+    let owner = app.owner;
+    in_tx(&ledger, move |tx| {
+        let (bob, now) = (account("bob@example.com"), at(5));
+        tx.account_insert(&bob, None)?;
+        let key = SshKey {
+            id: KeyId::random(),
+            account: bob.id,
+            public_key: "ssh-ed25519 AAAA bob".into(),
+            comment: "bob".into(),
+            fingerprint: "aa:bb".into(),
+            created_at: at(1),
+        };
+        tx.key_insert(&key)?;
+        let twin = tx.key_insert(&SshKey { id: KeyId::random(), ..key.clone() });
+        assert!(matches!(twin, Err(StoreError::Conflict { what: "key" })), "{twin:?}");
+        assert_eq!(tx.key_list(bob.id)?, std::slice::from_ref(&key));
+
+        tx.two_factor_put(bob.id, &Secret::new("SECRET"), at(2))?;
+        assert!(!tx.account_fetch(bob.id)?.two_factor, "begun is not enabled");
+        let code = ValueHash::of("code");
+        tx.two_factor_enable(bob.id, &[code, ValueHash::of("other")], at(3))?;
+        tx.two_factor_used(bob.id, 77)?;
+        let factor = tx.two_factor_find(bob.id)?.unwrap();
+        assert_eq!(
+            (factor.secret.expose(), factor.last_step, factor.enabled_at),
+            ("SECRET", 77, Some(at(3)))
+        );
+        assert!(tx.account_fetch(bob.id)?.two_factor);
+        assert!(tx.recovery_code_take(bob.id, &code)? && !tx.recovery_code_take(bob.id, &code)?);
+
+        tx.account_set_preferences(bob.id, "{\"timezone\":\"UTC\"}")?;
+        assert_eq!(tx.account_preferences(bob.id)?, "{\"timezone\":\"UTC\"}");
+        let changed = Account {
+            beta: true,
+            features_on: vec!["x".into()],
+            suspended_at: Some(at(4)),
+            updated_at: at(4),
+            ..tx.account_fetch(bob.id)?
+        };
+        tx.account_update(&changed)?;
+        assert_eq!(tx.account_fetch(bob.id)?, changed);
+        tx.account_logged_in(bob.id, at(4))?;
+        assert_eq!(tx.account_fetch(bob.id)?.last_login, Some(at(4)));
+
+        tx.account_delete(bob.id, now)?;
+        assert!(tx.account_fetch(bob.id).or_none()?.is_none(), "nothing names it");
+        assert!(tx.key_list(bob.id)?.is_empty() && tx.two_factor_find(bob.id)?.is_none());
+
+        // The app's row names its owner.
+        tx.account_delete(owner, now)?;
+        let gone = tx.account_fetch(owner)?;
+        assert!(
+            gone.email.ends_with("@users.invalid") && gone.name.is_none() && gone.suspended_at == Some(now)
+        );
+        assert_eq!(tx.account_find_by_email(&gone.email)?, None);
+        assert_eq!(tx.account_list()?, []);
+        tx.account_insert(&account("ada@example.com"), None)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn letters_wait_sealed() {
+    let ledger = Ledger::new();
+    let letter = StoredLetter {
+        id: LetterId::random(),
+        recipient: "ada@example.com".into(),
+        subject: "Hello".into(),
+        text: Secret::new("a very secret link"),
+        attempts: 0,
+        created_at: at(1),
+        expires_at: at(2),
+    };
+    let kept = letter.clone();
+    in_tx(&ledger, move |tx| {
+        tx.letter_insert(&kept)?;
+        assert_eq!(tx.letter_ids()?, [kept.id]);
+        tx.letter_tried(kept.id)?;
+        assert_eq!(tx.letter_find(kept.id)?, Some(StoredLetter { attempts: 1, ..kept.clone() }));
+        Ok(())
+    })
+    .await;
+    let path = ledger.path();
+    for file in [path.clone(), path.with_extension("db-wal")] {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        assert!(!bytes.windows(11).any(|window| window == b"very secret"));
+    }
+    in_tx(&ledger, move |tx| {
+        assert!(tx.letter_delete(letter.id)? && !tx.letter_delete(letter.id)?);
         Ok(())
     })
     .await;
