@@ -1,6 +1,6 @@
 //! Accounts, authorizations (API tokens) and what surrounds signing in.
 
-use renga_model::{Account as ModelAccount, OauthClient, Token};
+use renga_model::{Account as ModelAccount, OauthClient, Team, Token};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -85,6 +85,15 @@ where
     T: Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
+}
+
+impl Account {
+    /// Where its new apps go if they name no team.
+    pub fn with_default_team(mut self, team: Option<&Team>) -> Self {
+        let team = team.map(|team| IdName { id: team.id.uuid(), name: team.name.to_string() });
+        (self.default_organization, self.default_team) = (team.clone(), team);
+        self
+    }
 }
 
 /// Nobody is billed here, so nobody is ever late.

@@ -16,11 +16,16 @@ use crate::{
 const PREFERENCES_BYTES_MAX: usize = 16 * 1024;
 
 pub(crate) async fn info(call: Call) -> Answered {
-    ok(&wire::Account::new(&call.caller()?.account))
+    shown(&call, &call.caller()?.account).await
 }
 
 pub(crate) async fn info_by_user(call: Call) -> Answered {
-    ok(&wire::Account::new(own(&call)?))
+    shown(&call, own(&call)?).await
+}
+
+async fn shown(call: &Call, account: &Account) -> Answered {
+    let team = call.state.engine.team_default(account.id).await?;
+    ok(&wire::Account::new(account).with_default_team(team.as_ref()))
 }
 
 /// The account that the path names, which must be the caller's own.

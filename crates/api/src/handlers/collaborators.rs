@@ -4,6 +4,7 @@ use renga_engine::operations::{AccessRole, Accessor, Person};
 use renga_model::{App, Permissions, Refusal};
 use renga_wire as wire;
 
+use super::people;
 use crate::{
     answer::{Answered, created, list as list_answer, ok},
     call::Call,
@@ -26,14 +27,19 @@ pub(crate) async fn create(mut call: Call) -> Answered {
     let asked: wire::CollaboratorCreate = call.json().await?;
     let app = call.app()?;
     let person = Person::parse(&asked.user, &call.caller()?.account)?;
-    let added = call.state.engine.collaborator_add(app.id, person, Permissions::COLLABORATOR).await?;
-    created(&shown(app, &added))
+    add(&call, app, person, Permissions::COLLABORATOR).await
 }
 
 pub(crate) async fn delete(call: Call) -> Answered {
     let (app, named) = (call.app()?, named(&call).await?);
     let gone = call.state.engine.collaborator_remove(app.id, named.account.id).await?;
     ok(&shown(app, &gone))
+}
+
+pub(super) async fn add(call: &Call, app: &App, person: Person, permissions: Permissions) -> Answered {
+    let invited = people::found_or_invited(call, person).await?;
+    let added = call.state.engine.collaborator_add(app.id, invited.account.id, permissions).await?;
+    Ok(people::told(created(&shown(app, &added))?, &invited))
 }
 
 /// Whom the path names, among those with access.

@@ -18,6 +18,7 @@ pub(crate) mod lists;
 pub(crate) mod logs;
 pub(crate) mod own;
 pub(crate) mod password_resets;
+mod people;
 pub(crate) mod releases;
 pub(crate) mod sessions;
 pub(crate) mod side;

@@ -58,7 +58,7 @@ async fn team_for_new(call: &Call, asked: &wire::TeamAppCreate) -> Result<Option
         }
         Some(named) => Ok(Some(gate::team(&call.state, caller, named, TeamRight::MakeApps).await?.0)),
         None if asked.personal == Some(true) => Ok(None),
-        None => Ok(call.state.engine.team_default(caller.account.id).await?.map(|view| view.team)),
+        None => Ok(call.state.engine.team_default(caller.account.id).await?),
     }
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn collaborator_create(mut call: Call) -> Answered {
     }
     let person = Person::parse(&asked.user, &caller.account)?;
     let given = permissions.unwrap_or(Permissions::COLLABORATOR);
-    created(&collaborators::shown(app, &engine.collaborator_add(app.id, person, given).await?))
+    collaborators::add(&call, app, person, given).await
 }
 
 pub(crate) async fn collaborator_update(mut call: Call) -> Answered {

@@ -1,10 +1,10 @@
 //! Members of teams, and invitations to become one. Named by e-mail address or id.
 
-use renga_engine::operations::{InvitationView, MemberPut, MemberView, Person};
+use renga_engine::operations::{InvitationView, Invited, MemberPut, MemberView, Person};
 use renga_model::{Email, Refusal, Secret, Team, TeamRole};
 use renga_wire as wire;
 
-use super::team_apps;
+use super::{people, team_apps};
 use crate::{
     answer::{Answered, created, list as list_answer, ok},
     call::Call,
@@ -18,29 +18,35 @@ pub(crate) async fn list(call: Call) -> Answered {
 }
 
 pub(crate) async fn create(call: Call) -> Answered {
-    let (team, view) = changed(call, MemberPut::New).await?;
-    created(&shown(&team, &view))
+    let (team, view, invited) = changed(call, MemberPut::New).await?;
+    Ok(people::told(created(&shown(&team, &view))?, &invited))
 }
 
 pub(crate) async fn put(call: Call) -> Answered {
-    let (team, view) = changed(call, MemberPut::Either).await?;
-    ok(&shown(&team, &view))
+    let (team, view, invited) = changed(call, MemberPut::Either).await?;
+    Ok(people::told(ok(&shown(&team, &view))?, &invited))
 }
 
 pub(crate) async fn update(call: Call) -> Answered {
-    let (team, view) = changed(call, MemberPut::Known).await?;
+    let (team, view, _) = changed(call, MemberPut::Known).await?;
     ok(&shown(&team, &view))
 }
 
-async fn changed(mut call: Call, which: MemberPut) -> Result<(Team, MemberView), Problem> {
+async fn changed(mut call: Call, which: MemberPut) -> Result<(Team, MemberView, Invited), Problem> {
     let asked: wire::TeamMemberPut = call.json().await?;
     if asked.federated == Some(true) {
         return Err(Refusal::invalid("federated: identity providers are not offered yet.").into());
     }
     let (team, role) = (call.team()?.clone(), role(&asked.role)?);
     let person = Person::Email(Email::try_from(asked.email).map_err(Refusal::from)?);
-    let view = call.state.engine.team_member_put(team.id, person, role, which).await?;
-    Ok((team, view))
+    let engine = &call.state.engine;
+    let invited = match which {
+        // Whoever has no account is no member yet.
+        MemberPut::Known => Invited { account: engine.person(person).await?, link: None },
+        MemberPut::New | MemberPut::Either => people::found_or_invited(&call, person).await?,
+    };
+    let view = engine.team_member_put(team.id, invited.account.id, role, which).await?;
+    Ok((team, view, invited))
 }
 
 fn role(word: &str) -> Result<TeamRole, Refusal> {
@@ -101,13 +107,17 @@ pub(crate) async fn invite(mut call: Call) -> Answered {
     let role = role(asked.role.as_deref().unwrap_or("member"))?;
     let person = Person::Email(Email::try_from(asked.email).map_err(Refusal::from)?);
     let (actor, team) = (call.caller()?.account.id, call.team()?.id);
-    let (view, secret) = call.state.engine.team_invite(actor, team, person, role).await?;
-    let say = format!(
+    let invited = people::found_or_invited(&call, person).await?;
+    let (view, secret) = call.state.engine.team_invite(actor, team, invited.account.id, role).await?;
+    let mut say = format!(
         "No mail is sent. {} accepts with: POST {}/teams/invitations/{}/accept",
         view.account.email,
         call.state.site.api_url,
         secret.expose()
     );
+    if let Some(link) = invited.link.filter(|link| !link.mailed) {
+        say = format!("{say} after having made an account here: {}", link.url.expose());
+    }
     Ok(ok(&invitation_shown(&view))?.warning(say))
 }
 

@@ -16,7 +16,12 @@ pub(crate) async fn create(mut call: Call) -> Answered {
     let caller = call.caller()?;
     let app = gate::app(&call.state, caller, &asked.app, Permission::Manage).await?;
     let recipient = Person::parse(&asked.recipient, &caller.account)?;
-    created(&shown(&call.state.engine.transfer_create(app.id, recipient).await?))
+    let view = call.state.engine.transfer_create(app.id, recipient).await?;
+    let say = format!(
+        "No mail is sent. {} accepts with: PATCH {}/account/app-transfers/{} {{\"state\":\"accepted\"}}",
+        view.recipient.email, call.state.site.api_url, view.row.id
+    );
+    Ok(created(&shown(&view))?.warning(say))
 }
 
 pub(crate) async fn list(call: Call) -> Answered {

@@ -1,5 +1,6 @@
 //! Who has access to apps: collaborators come and go, apps change hands.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -107,6 +108,54 @@ fn who_has_access_is_not_given_it_again_and_addresses_are_checked() {
     assert_eq!(nobody.refusal().0, 404);
 }
 
+/// The link that a `Warning-Message` ends with.
+fn link(reply: &Reply) -> String {
+    let told = reply.header("warning-message").unwrap();
+    told.rsplit(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn who_has_no_account_is_invited_and_finds_what_he_was_given() {
+    let platform = Platform::start();
+    platform.app("demo-app");
+    platform.post("/teams", json!({ "name": "acme" })).good();
+    let added = platform.post(COLLABORATORS, json!({ "user": "new@example.com" }));
+    assert_eq!(added.status, 201);
+    let first = link(&added);
+    assert_shape("collaborator", &added.good());
+    assert_eq!(
+        texts(&platform.get(COLLABORATORS).good(), "/user/email"),
+        ["dev@example.com", "new@example.com"]
+    );
+    // The same address again, before he came: one account, and another link.
+    let member = platform.put("/teams/acme/members", json!({ "email": "NEW@example.com", "role": "member" }));
+    let second = link(&member);
+    assert!(first.starts_with(&platform.url) && second != first, "{first} {second}");
+    assert_eq!(member.good()["user"]["id"], platform.get(COLLABORATORS).good()[1]["user"]["id"]);
+    let log_in = || {
+        let basic = format!("Basic {}", STANDARD.encode("new@example.com:a good password"));
+        platform.send(Method::POST, "/oauth/authorizations", &[("authorization", &basic)], Some(b"{}"))
+    };
+    assert_eq!(log_in().status, 401);
+
+    let form = "password=a+good+password&password_confirmation=a+good+password";
+    let accept = |link: &str| {
+        platform.send(Method::POST, link, &[("authorization", "")], Some(form.as_bytes())).status
+    };
+    assert_eq!(accept(&first), 200);
+    assert_eq!(accept(&second), 404, "all links of an address are over when one was used");
+    let token = log_in().good()["access_token"]["token"].as_str().unwrap().to_owned();
+    let bearer = format!("Bearer {token}");
+    let get = |path: &str| platform.send(Method::GET, path, &[("authorization", &bearer)], None).good();
+    assert_eq!(get("/apps/demo-app")["name"], "demo-app");
+    assert_eq!(get("/teams")[0]["role"], "member");
+    // Who has come is added like anybody.
+    platform.app("other-app");
+    let again = platform.post("/apps/other-app/collaborators", json!({ "user": "new@example.com" }));
+    assert_eq!(again.header("warning-message"), None);
+    again.good();
+}
+
 // === transfers ===
 
 #[test]
@@ -118,7 +167,9 @@ fn an_app_changes_hands_when_its_recipient_agrees() {
     let give = json!({ "app": "demo-app", "recipient": "jane@example.com", "silent": false });
     let made = platform.post("/account/app-transfers", give.clone());
     assert_eq!(made.status, 201);
+    let told = made.header("warning-message").unwrap().to_owned();
     let made = made.good();
+    assert!(told.contains(made["id"].as_str().unwrap()) && told.contains("jane@example.com"), "{told}");
     assert_shape("app-transfer", &made);
     assert_eq!((&made["state"], &made["owner"]["email"]), (&"pending".into(), &"dev@example.com".into()));
     let path = format!("/account/app-transfers/{}", made["id"].as_str().unwrap());

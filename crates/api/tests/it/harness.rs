@@ -88,6 +88,9 @@ impl Person<'_> {
     pub(crate) fn patch(&self, path: &str, body: Value) -> Reply {
         self.send(Method::PATCH, path, Some(body))
     }
+    pub(crate) fn put(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::PUT, path, Some(body))
+    }
     pub(crate) fn delete(&self, path: &str) -> Reply {
         self.send(Method::DELETE, path, None)
     }

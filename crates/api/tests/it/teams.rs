@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::{is_refused, texts},
-    harness::{Person, Platform},
+    harness::{PASSWORD, Person, Platform},
     shapes::{assert_shape, assert_shapes},
 };
 
@@ -149,6 +149,7 @@ fn apps_are_made_in_teams_and_seen_by_their_members() {
     assert_shape("team-app", &own);
     assert_eq!((&own["team"], &own["owner"]["email"]), (&Value::Null, &"dev@example.com".into()));
     assert_eq!(platform.patch("/teams/acme", json!({ "default": true })).good()["default"], true);
+    assert_eq!(platform.get("/account").good()["default_team"]["name"], "acme");
     assert_eq!(platform.post("/teams/apps", json!({})).good()["team"]["name"], "acme");
     assert_eq!(platform.post("/teams/apps", json!({ "personal": true })).good()["team"], Value::Null);
     is_refused(&platform.patch("/teams/apps/own-app", json!({ "locked": true })), 422, "no team");
@@ -339,4 +340,28 @@ fn who_is_invited_becomes_a_member_when_he_says_yes() {
     platform.clock.advance(jiff::SignedDuration::from_hours(24 * 30));
     assert_eq!(joe.post(&format!("/teams/invitations/{secret}/accept"), json!({})).status, 404);
     assert_eq!(platform.get(path).good(), json!([]));
+}
+
+#[test]
+fn an_account_that_ends_leaves_no_access_behind_and_no_team_without_an_admin() {
+    let platform = with_team();
+    team_app(&platform, "demo-app");
+    let jane = member(&platform, "jane@example.com", "admin");
+    platform.post("/apps", json!({ "name": "own-app" })).good();
+    platform.post("/apps/own-app/collaborators", json!({ "user": "jane@example.com" })).good();
+    platform
+        .post("/account/app-transfers", json!({ "app": "own-app", "recipient": "jane@example.com" }))
+        .good();
+    platform.patch("/teams/acme/members", json!({ "email": "jane@example.com", "role": "admin" })).good();
+    jane.delete("/teams/acme/members/dev@example.com").good();
+    let end = || {
+        let headers = [("authorization", jane.bearer.as_str()), ("heroku-password", PASSWORD)];
+        platform.send(Method::DELETE, "/account", &headers, None)
+    };
+    is_refused(&end(), 422, "only admin of the team acme");
+    jane.put("/teams/acme/members", json!({ "email": "dev@example.com", "role": "admin" })).good();
+    end().good();
+    assert_eq!(texts(&platform.get("/teams/acme/members").good(), "/email"), ["dev@example.com"]);
+    assert_eq!(platform.get("/apps/own-app/collaborators").good().as_array().unwrap().len(), 1);
+    assert_eq!(platform.get("/account/app-transfers").good(), json!([]));
 }

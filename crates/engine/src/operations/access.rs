@@ -62,12 +62,17 @@ pub(super) fn permissions_of(
 fn permissions_by_team(read: &Read<'_>, app: &App, actor: AccountId) -> Result<Permissions, StoreError> {
     let Some(team) = read.team_of_owner(app.owner)? else { return Ok(Permissions::NONE) };
     let Some(member) = read.team_member_find(team.id, actor)? else { return Ok(Permissions::NONE) };
-    Ok(match (member.role, app.locked) {
+    Ok(permissions_in(member.role, app.locked))
+}
+
+/// What a member may do to an app of his team to which nobody added him.
+pub(super) fn permissions_in(role: TeamRole, locked: bool) -> Permissions {
+    match (role, locked) {
         (TeamRole::Admin, _) => Permissions::ALL,
         (TeamRole::Member | TeamRole::Viewer, false) => Permissions::VIEW,
         (TeamRole::Member | TeamRole::Viewer, true) => Permissions::KNOW,
         (TeamRole::Collaborator, _) => Permissions::NONE,
-    })
+    }
 }
 
 /// What somebody may do to a team.
@@ -150,6 +155,14 @@ pub(super) fn role_in(
 pub(super) fn app_row(read: &Read<'_>, app: AppId) -> Result<App, Refusal> {
     let row = read.app_fetch(app).or_none()?.filter(|app| !app.deleted);
     row.ok_or_else(|| Refusal::not_found("app"))
+}
+
+impl Engine {
+    /// Somebody who has an account.
+    pub async fn person(&self, person: Person) -> Result<Account, Refusal> {
+        let found = self.store.read(move |read| person.find(read).map_err(Refusal::from)).await?;
+        found.ok_or_else(|| Refusal::not_found("user"))
+    }
 }
 
 /// Somebody, as requests name him.

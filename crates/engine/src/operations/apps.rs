@@ -9,7 +9,7 @@ use renga_model::{
 use renga_store::{Read, StoreError};
 
 use super::{
-    access::{app_row, permissions_of},
+    access::{app_row, permissions_in},
     names,
     profile::features_at_birth,
     release::{NewRelease, announce, release_create},
@@ -138,11 +138,9 @@ impl Engine {
             let mut apps = read.app_list_for_owner(actor)?;
             apps.extend(read.app_list_for_collaborator(actor)?);
             for row in read.team_member_list_of(actor)? {
-                for app in read.app_list_for_owner(read.team_fetch(row.team)?.account)? {
-                    if permissions_of(read, &app, actor)?.contains(Permission::View) {
-                        apps.push(app);
-                    }
-                }
+                let of_team = read.app_list_for_owner(read.team_fetch(row.team)?.account)?;
+                let seen = |app: &App| permissions_in(row.role, app.locked).contains(Permission::View);
+                apps.extend(of_team.into_iter().filter(seen));
             }
             apps.sort_by(|a, b| a.name.cmp(&b.name));
             apps.dedup_by(|a, b| a.id == b.id);

@@ -4,7 +4,7 @@ use renga_model::{Account, AccountId, App, AppId, Collaborator, Permissions, Ref
 use renga_store::{Read, Tx};
 
 use super::{
-    access::{Person, app_row, role_in},
+    access::{app_row, role_in},
     team_apps::collaborator,
 };
 use crate::Engine;
@@ -36,13 +36,13 @@ impl Engine {
     pub async fn collaborator_add(
         &self,
         app: AppId,
-        person: Person,
+        account: AccountId,
         permissions: Permissions,
     ) -> Result<Accessor, Refusal> {
         let now = self.now();
         let add = self.store.write(move |tx| -> Result<Accessor, Refusal> {
             let app = app_row(tx, app)?;
-            let account = person.find(tx)?.ok_or_else(|| Refusal::not_found("user"))?;
+            let account = tx.account_fetch(account)?;
             let row = collaborator(app.id, account.id, permissions, now);
             insert(tx, &app, &account, &row)?;
             accessor(tx, &app, row)

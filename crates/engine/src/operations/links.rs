@@ -12,9 +12,12 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use rand::RngCore as _;
 use renga_model::{Account, AccountId, Fault, LetterId, OneTime, OneTimeKind, Refusal, Secret};
-use renga_store::{StoredLetter, Tx, ValueHash};
+use renga_store::{Read, StoredLetter, Tx, ValueHash};
 
-use super::profile::{check_email, password_hash, sessions_end};
+use super::{
+    access::Person,
+    profile::{check_email, password_hash, sessions_end},
+};
 use crate::Engine;
 
 /// How long an invitation and a reset work (ours).
@@ -25,6 +28,9 @@ const LINKS_PER_ADDRESS_MAX: usize = 5;
 /// Bytes of a link's secret.
 const SECRET_BYTES: usize = 32;
 
+/// Accounts that are invited and have not come, of all teams and apps together (ours).
+const INVITED_MAX: usize = 10_000;
+
 /// A link, to be handed over now: it is not kept.
 #[derive(Debug)]
 pub struct Link {
@@ -34,15 +40,68 @@ pub struct Link {
     pub mailed: bool,
 }
 
+/// An account, and what lets its owner in if he has not come yet.
+#[derive(Debug)]
+pub struct Invited {
+    pub account: Account,
+    pub link: Option<Link>,
+}
+
+/// What stands behind an address.
+enum Waiting {
+    /// An account with a password.
+    Has(Account),
+    /// An account that nobody has come for.
+    Invited(Account),
+    Nobody,
+}
+
+fn account_that_waits(read: &Read<'_>, email: &str) -> Result<Waiting, Refusal> {
+    let Some(account) = read.account_find_by_email(email)? else { return Ok(Waiting::Nobody) };
+    Ok(match read.account_password_hash(account.id)? {
+        Some(_) => Waiting::Has(account),
+        None => Waiting::Invited(account),
+    })
+}
+
 impl Engine {
     /// For an address that no account has.
     pub async fn invitation_create(&self, email: String) -> Result<Link, Refusal> {
         check_email(&email)?;
-        let known = |tx: &Tx<'_>, email: &str| match tx.account_find_by_email(email)? {
-            Some(_) => Err(Refusal::invalid(format!("{email} has an account already."))),
-            None => Ok(()),
+        let known = |tx: &Tx<'_>, email: &str| match account_that_waits(tx, email)? {
+            Waiting::Has(_) => Err(Refusal::invalid(format!("{email} has an account already."))),
+            Waiting::Invited(_) | Waiting::Nobody => Ok(()),
         };
         self.link_create(OneTimeKind::Invitation, email, INVITATION_LIFE, known).await
+    }
+
+    /// Somebody who is given something. For an address that nobody has there is an account from now on, which can hold
+    /// what it is given and can't log in until its invitation is accepted.
+    pub async fn person_or_invited(&self, person: Person) -> Result<Invited, Refusal> {
+        let email = match &person {
+            Person::Email(email) => email.to_string(),
+            Person::Id(_) => return Ok(Invited { account: self.person(person).await?, link: None }),
+        };
+        let known = email.clone();
+        let waits = self.store.read(move |read| account_that_waits(read, &known)).await?;
+        if let Waiting::Has(account) = waits {
+            return Ok(Invited { account, link: None });
+        }
+        let now = self.now();
+        let make = move |tx: &Tx<'_>, email: &str| match account_that_waits(tx, email)? {
+            Waiting::Has(_) | Waiting::Invited(_) => Ok(()),
+            Waiting::Nobody if tx.account_count_without_password()? >= INVITED_MAX => Err(Refusal::invalid(
+                "Too many people are invited and have not come yet. Ask the platform's operator.",
+            )),
+            Waiting::Nobody => {
+                Ok(tx.account_insert(&Account::new(AccountId::random(), email.to_owned(), now), None)?)
+            }
+        };
+        let link = self.link_create(OneTimeKind::Invitation, email.clone(), INVITATION_LIFE, make).await?;
+        let account =
+            self.store.read(move |read| read.account_find_by_email(&email).map_err(Refusal::from)).await?;
+        let account = account.ok_or_else(|| Refusal::not_found("user"))?;
+        Ok(Invited { account, link: Some(link) })
     }
 
     /// None for an address that no account has.
@@ -132,9 +191,18 @@ impl Engine {
         let value = ValueHash::of(value.expose());
         let accept = self.store.write(move |tx| -> Result<Account, Refusal> {
             let invitation = take(tx, OneTimeKind::Invitation, &value, now)?;
-            let account = Account::new(AccountId::random(), invitation.subject, now);
-            tx.account_insert(&account, Some(&hash))?;
-            Ok(account)
+            match account_that_waits(tx, &invitation.subject)? {
+                Waiting::Has(_) => Err(no_such(OneTimeKind::Invitation)),
+                Waiting::Invited(account) => {
+                    tx.account_set_password(account.id, &hash, now)?;
+                    Ok(account)
+                }
+                Waiting::Nobody => {
+                    let account = Account::new(AccountId::random(), invitation.subject, now);
+                    tx.account_insert(&account, Some(&hash))?;
+                    Ok(account)
+                }
+            }
         });
         accept.await
     }

@@ -52,7 +52,7 @@ pub use domains::{DomainView, SniEndpointView};
 pub use exec::ExecNew;
 pub use features::{FEATURES, FeatureInfo, feature_enabled};
 pub use formation::{FormationChange, Quantity, WithCommand};
-pub use links::Link;
+pub use links::{Invited, Link};
 pub use oauth::{Exchanged, Granted, parse_scopes};
 pub use one_offs::{Attachable, OneOffNew};
 pub use profile::{ACCOUNT_FEATURES, AccountChange, AccountFeature, account_feature_enabled, check_password};

@@ -1,5 +1,7 @@
 //! Apps of teams: listed, locked, joined, and given to another owner.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use renga_model::{
     AccountId, App, AppId, Collaborator, CollaboratorId, Permission, Permissions, Refusal, Team, TeamRole,
@@ -7,7 +9,7 @@ use renga_model::{
 use renga_store::{Read, Tx};
 
 use super::{
-    access::{Person, app_row, permissions_of},
+    access::{Person, app_row, permissions_in, permissions_of},
     apps::{AppView, owner_of},
     transfers::change_owner,
 };
@@ -36,10 +38,18 @@ impl Engine {
     /// The team's apps that the account knows of, by name.
     pub async fn team_app_list(&self, actor: AccountId, team: Team) -> Result<Vec<TeamAppView>, Refusal> {
         let list = self.store.read(move |read| -> Result<Vec<TeamAppView>, Refusal> {
+            let owner = read.account_fetch(team.account)?;
+            let member = read.team_member_find(team.id, actor)?;
+            let added = read.collaborator_list_of(actor)?.into_iter();
+            let added: HashMap<AppId, Permissions> = added.map(|row| (row.app, row.permissions)).collect();
             let mut all = Vec::new();
             for app in read.app_list_for_owner(team.account)? {
-                if permissions_of(read, &app, actor)?.contains(Permission::Know) {
-                    all.push(view(read, app, actor)?);
+                let by_role =
+                    member.as_ref().map(|row| permissions_in(row.role, app.locked)).unwrap_or_default();
+                let given = added.get(&app.id).copied();
+                if given.unwrap_or_default().and(by_role).contains(Permission::Know) {
+                    let view = AppView { app, owner: owner.clone(), team: Some(team.clone()) };
+                    all.push(TeamAppView { view, joined: given.is_some() });
                 }
             }
             Ok(all)

@@ -8,7 +8,6 @@ use renga_model::{
 use renga_store::{Read, TokenValue, ValueHash};
 
 use super::{
-    access::Person,
     team_members::{MemberView, add, member},
     teams::team_row,
 };
@@ -31,14 +30,14 @@ impl Engine {
         &self,
         actor: AccountId,
         team: TeamId,
-        person: Person,
+        account: AccountId,
         role: TeamRole,
     ) -> Result<(InvitationView, Secret), Refusal> {
         let (now, value) = (self.now(), TokenValue::generate(&mut rand::rng()));
         let hash = value.hash();
         let invite = self.store.write(move |tx| -> Result<InvitationView, Refusal> {
             let team = team_row(tx, team)?;
-            let account = person.find(tx)?.ok_or_else(|| Refusal::not_found("user"))?;
+            let account = tx.account_fetch(account)?;
             if tx.team_member_find(team.id, account.id)?.is_some() {
                 return Err(Refusal::invalid(format!(
                     "{} is already a member of team {}.",

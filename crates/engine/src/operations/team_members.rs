@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use renga_model::{Account, AccountId, Refusal, Team, TeamId, TeamMember, TeamMemberId, TeamRole, limits};
 use renga_store::{Read, Tx};
 
-use super::{access::Person, teams::team_row};
+use super::teams::team_row;
 use crate::Engine;
 
 /// Somebody who has to do with a team.
@@ -40,14 +40,14 @@ impl Engine {
     pub async fn team_member_put(
         &self,
         team: TeamId,
-        person: Person,
+        account: AccountId,
         role: TeamRole,
         which: MemberPut,
     ) -> Result<MemberView, Refusal> {
         let now = self.now();
         let put = self.store.write(move |tx| -> Result<MemberView, Refusal> {
             let team = team_row(tx, team)?;
-            let account = person.find(tx)?.ok_or_else(|| Refusal::not_found("user"))?;
+            let account = tx.account_fetch(account)?;
             match tx.team_member_find(team.id, account.id)? {
                 Some(_) if which == MemberPut::New => Err(Refusal::invalid(format!(
                     "{} is already a member of team {}.",

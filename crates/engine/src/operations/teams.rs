@@ -93,8 +93,12 @@ impl Engine {
     }
 
     /// The team that the account's new apps go to if it names none.
-    pub async fn team_default(&self, actor: AccountId) -> Result<Option<TeamView>, Refusal> {
-        Ok(self.team_list(actor).await?.into_iter().find(|view| view.default))
+    pub async fn team_default(&self, actor: AccountId) -> Result<Option<Team>, Refusal> {
+        let find = self.store.read(move |read| -> Result<Option<Team>, Refusal> {
+            let rows = read.team_member_list_of(actor)?;
+            Ok(rows.iter().find(|row| row.default).map(|row| read.team_fetch(row.team)).transpose()?)
+        });
+        find.await
     }
 
     pub async fn team_rename(

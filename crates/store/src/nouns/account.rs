@@ -30,6 +30,12 @@ impl Read<'_> {
         Ok(all)
     }
 
+    /// How many accounts nobody has chosen a password for: those that are invited, and those of teams.
+    pub fn account_count_without_password(&self) -> Result<usize, StoreError> {
+        let sql = "SELECT count(*) AS n FROM account WHERE password_hash IS NULL AND deleted_at IS NULL";
+        Ok(self.first("count invited accounts", sql, [], |c| c.get("n"))?.unwrap_or_default())
+    }
+
     /// `None` for an account that has no password: it can't log in with one.
     pub fn account_password_hash(&self, id: AccountId) -> Result<Option<PasswordHash>, StoreError> {
         let sql = "SELECT password_hash FROM account WHERE id = ?1";
