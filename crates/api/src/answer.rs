@@ -14,6 +14,8 @@ pub(crate) enum Answer {
         /// Told to the person who asks, beside the answer: the official command line prints it.
         warning: Option<String>,
     },
+    /// JSON that is text already.
+    Document(&'static str),
     List(List),
     /// Already complete: a stream, a page, an upload's receipt.
     Raw(Response),

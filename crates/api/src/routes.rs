@@ -429,6 +429,7 @@ fn own_endpoints() -> Vec<Endpoint> {
 #[rustfmt::skip]
 fn catalogue_endpoints() -> Vec<Endpoint> {
     vec![
+        get("/schema", Public, catalogue::schema).side(),
         get("/regions", Read, catalogue::regions),
         get("/regions/{region}", Read, catalogue::region),
         get("/stacks", Read, catalogue::stacks),

@@ -1,12 +1,13 @@
 //! The way of a request: conventions on the way in, gate, handler, conventions on the way out.
 
-use std::{collections::BTreeMap, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, io::Write, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use axum::{
     body::Body,
     extract::{FromRequestParts, RawPathParams, Request},
     response::{IntoResponse, Response},
 };
+use flate2::{Compression, write::GzEncoder};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use renga_engine::operations::{Caller, Permission, TeamRight};
@@ -138,8 +139,9 @@ async fn params(parts: &mut Parts) -> Result<BTreeMap<String, String>, Problem> 
 fn finish(answer: Answer, method: &Method, asked: &HeaderMap) -> Result<Response, Problem> {
     match answer {
         Answer::Raw(response) => Ok(response),
+        Answer::Document(text) => Ok(json(StatusCode::OK, text.to_owned(), method, asked)),
         Answer::Json { status, value, warning } => {
-            let mut response = json(status, &value, method, asked);
+            let mut response = json(status, value.to_string(), method, asked);
             if let Some(warning) = warning {
                 let warning = HeaderValue::try_from(warning).map_err(Problem::internal)?;
                 response.headers_mut().insert(WARNING_MESSAGE, warning);
@@ -151,7 +153,7 @@ fn finish(answer: Answer, method: &Method, asked: &HeaderMap) -> Result<Response
             let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
             let page = range::cut(list, range)?;
             let status = if page.next.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-            let mut response = json(status, &serde_json::Value::Array(page.items), method, asked);
+            let mut response = json(status, serde_json::Value::Array(page.items).to_string(), method, asked);
             let text = |text: String| HeaderValue::try_from(text).map_err(Problem::internal);
             response.headers_mut().insert(header::ACCEPT_RANGES, text(keys)?);
             if let Some(next) = page.next {
@@ -162,8 +164,7 @@ fn finish(answer: Answer, method: &Method, asked: &HeaderMap) -> Result<Response
     }
 }
 
-fn json(status: StatusCode, value: &serde_json::Value, method: &Method, asked: &HeaderMap) -> Response {
-    let body = value.to_string();
+fn json(status: StatusCode, body: String, method: &Method, asked: &HeaderMap) -> Response {
     let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..16]));
     let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let same = |known: &str| known == "*" || known.trim_start_matches("W/") == etag;
@@ -171,13 +172,39 @@ fn json(status: StatusCode, value: &serde_json::Value, method: &Method, asked: &
         *method == Method::GET && status.is_success() && known.split(',').map(str::trim).any(same);
     let mut response = match unchanged {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => (status, Body::from(body)).into_response(),
+        false => match compressed(&body, asked) {
+            Some(small) => {
+                let gzip = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+                (status, gzip, Body::from(small)).into_response()
+            }
+            None => (status, Body::from(body)).into_response(),
+        },
     };
     let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::ETAG, HeaderValue::try_from(etag).expect("hex digits in quotes"));
     response
+}
+
+/// Smaller answers gain nothing.
+const GZIP_BYTES_MIN: usize = 1024;
+
+/// In gzip, for a client that takes it, and if it is worth it.
+fn compressed(body: &str, asked: &HeaderMap) -> Option<Vec<u8>> {
+    let encodings = asked.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+    let takes = |encoding: &str| {
+        let mut parts = encoding.split(';').map(str::trim);
+        let gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        gzip && !parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)))
+    };
+    if body.len() < GZIP_BYTES_MIN || !encodings.split(',').any(takes) {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body.as_bytes()).ok()?;
+    encoder.finish().ok()
 }
 
 /// The first of the ids that the client sent, or a fresh one.

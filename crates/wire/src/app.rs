@@ -71,7 +71,7 @@ impl App {
     }
 }
 
-/// `kernel`, `locked` and `internal_routing` belong to teams and spaces; the command line sends them to all.
+/// `kernel`, `locked` and `internal_routing` belong to teams and spaces, and are refused if they ask for something.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppCreate {

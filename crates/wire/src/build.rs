@@ -109,7 +109,7 @@ pub struct BuildCreate {
     pub source_blob: SourceBlob,
     #[serde(default)]
     pub buildpacks: Option<Vec<BuildpackChoice>>,
-    /// Sent by some clients; the app's own settings hold.
+    /// Sent by some clients; refused unless it is the app's own.
     #[serde(default)]
     pub stack: Option<String>,
 }

@@ -27,12 +27,28 @@ pub(crate) async fn create(mut call: Call) -> Answered {
     if asked.internal_routing == Some(true) {
         return Err(Refusal::invalid("internal_routing: private spaces are not offered yet.").into());
     }
+    if asked.locked == Some(true) {
+        return Err(Refusal::invalid("locked: only a team's apps can be locked.").into());
+    }
+    if asked.kernel.is_some() {
+        return Err(Refusal::invalid("kernel: there is no choice of kernels here.").into());
+    }
     let name = asked.name.map(AppName::try_from).transpose().map_err(Refusal::from)?;
     let stack = asked.stack.as_deref().map(|text| stack_named(state, text)).transpose()?;
+    let features = asked.feature_flags.unwrap_or_default();
+    let features = features.iter().map(|named| feature_flag(named)).collect::<Result<Vec<_>, _>>()?;
     let account = &call.caller()?.account;
     let new = AppNew { name, stack, team: None, locked: false };
-    let app = state.engine.app_create(account, new).await?;
+    let mut app = state.engine.app_create(account, new).await?;
+    for feature in features {
+        app = state.engine.feature_set(app.id, feature, true).await?;
+    }
     created(&wire::App::new(&app, account, &state.site))
+}
+
+fn feature_flag(named: &str) -> Result<&'static FeatureInfo, Refusal> {
+    let known = FEATURES.iter().find(|feature| feature.name == named);
+    known.ok_or_else(|| Refusal::invalid(format!("feature_flags: there is no feature {named:?}.")))
 }
 
 pub(super) fn check_region(state: &ApiState, asked: Option<&str>) -> Result<(), Refusal> {

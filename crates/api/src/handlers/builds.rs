@@ -27,6 +27,10 @@ pub(crate) async fn info(call: Call) -> Answered {
 pub(crate) async fn create(mut call: Call) -> Answered {
     let asked: wire::BuildCreate = call.json().await?;
     let (app, account) = (call.app()?, &call.caller()?.account);
+    if asked.stack.is_some_and(|stack| stack != app.build_stack.as_str()) {
+        let say = format!("stack: the app is built for {}; heroku stack:set changes that.", app.build_stack);
+        return Err(Refusal::invalid(say).into());
+    }
     let blob = asked.source_blob;
     let source = BuildSource::Url {
         url: blob.url,

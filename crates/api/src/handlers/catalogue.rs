@@ -4,12 +4,17 @@ use renga_model::Refusal;
 use renga_wire as wire;
 
 use crate::{
-    answer::{Answered, list, ok},
+    answer::{Answer, Answered, list, ok},
     call::Call,
     error::Problem,
 };
 
 const KEYS: &[&str] = &["name", "id"];
+
+/// The published API, whole; what is not offered of it says so when it is asked for.
+pub(crate) async fn schema(_: Call) -> Answered {
+    Ok(Answer::Document(include_str!("../../contract/schema.json")))
+}
 
 pub(crate) async fn regions(call: Call) -> Answered {
     list(KEYS, [wire::Region::only(&call.state.site.region)])

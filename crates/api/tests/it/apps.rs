@@ -337,3 +337,28 @@ fn builds_are_made_one_at_a_time() {
     assert_eq!(platform.get("/apps/demo-app/builds").good()[0]["id"], build["id"]);
     assert_eq!(platform.delete("/apps/demo-app/build-cache").status, 202);
 }
+
+#[test]
+fn what_is_asked_for_at_birth_is_done_or_refused() {
+    let platform = Platform::start();
+    let flags = json!({ "name": "demo-app", "feature_flags": ["runtime-dyno-metadata"] });
+    platform.post("/apps", flags).good();
+    let feature = platform.get("/apps/demo-app/features/runtime-dyno-metadata").good();
+    assert_eq!(feature["enabled"], true);
+    for (member, value) in [
+        ("feature_flags", json!(["no-such-thing"])),
+        ("locked", json!(true)),
+        ("kernel", json!("other")),
+        ("internal_routing", json!(true)),
+    ] {
+        let (status, _, message) =
+            platform.post("/apps", json!({ "name": "never-made", member: value })).refusal();
+        assert_eq!(status, 422);
+        assert!(message.contains(member), "{message}");
+    }
+    assert_eq!(platform.get("/apps/never-made").status, 404);
+    let blob = json!({ "url": "https://x/y.tgz" });
+    let build =
+        |stack: &str| platform.post("/apps/demo-app/builds", json!({ "source_blob": blob, "stack": stack }));
+    assert_eq!((build("host").status.as_u16(), build("heroku-24").status.as_u16()), (422, 201));
+}

@@ -1,5 +1,7 @@
 //! What holds for every request: versions, ids, ranges, ETags, limits.
 
+use std::io::Read;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::json;
@@ -140,4 +142,37 @@ fn a_long_ledger_is_paged_in_both_directions() {
         None,
     );
     assert_eq!(latest.json()[0]["version"], 11);
+}
+
+#[test]
+fn long_answers_are_compressed_for_those_who_take_it() {
+    let platform = Platform::start();
+    let ask = |encoding: &str| {
+        let mut response = platform.open(Method::GET, "/dyno-sizes", &[("accept-encoding", encoding)], None);
+        let mut bytes = Vec::new();
+        response.body_mut().as_reader().read_to_end(&mut bytes).unwrap();
+        (response.headers().get("content-encoding").is_some(), bytes)
+    };
+    let (plain, text) = ask("identity");
+    assert!(!plain && text.starts_with(b"[{"));
+    for wanted in ["gzip", "deflate, GZIP;q=0.5, br"] {
+        let (compressed, bytes) = ask(wanted);
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked).unwrap();
+        assert!(compressed && bytes.len() < text.len() / 2 && unpacked == text, "{wanted}");
+    }
+    assert!(!ask("gzip;q=0").0 && !ask("br").0);
+    // Short ones gain nothing.
+    let short = platform.send(Method::GET, "/account/rate-limits", &[("accept-encoding", "gzip")], None);
+    assert_eq!(short.header("content-encoding"), None);
+}
+
+#[test]
+fn the_schema_is_served_to_everybody() {
+    let platform = Platform::start();
+    let reply = platform.send(Method::GET, "/schema", &[("authorization", ""), ("accept", "*/*")], None);
+    assert_eq!(reply.json()["definitions"]["app"]["title"], "Heroku Platform API - App");
+    let etag = reply.header("etag").unwrap().to_owned();
+    let again = platform.send(Method::GET, "/schema", &[("if-none-match", &etag)], None);
+    assert_eq!(again.status, 304);
 }

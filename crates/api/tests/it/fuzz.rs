@@ -284,5 +284,6 @@ fn spoiled_bodies_are_refused_or_borne() {
             }
         }
     }
+    println!("figure: {tried} bodies, {refused} of them refused");
     assert!(tried > 500 && refused > tried / 3 && refused < tried, "{refused} of {tried} were refused");
 }
