@@ -15,7 +15,10 @@ pub(crate) enum Answer {
         warning: Option<String>,
     },
     /// JSON that is text already.
-    Document(&'static str),
+    Document {
+        status: StatusCode,
+        text: &'static str,
+    },
     List(List),
     /// Already complete: a stream, a page, an upload's receipt.
     Raw(Response),
@@ -39,6 +42,10 @@ impl Answer {
 }
 
 pub(crate) type Answered = Result<Answer, Problem>;
+
+pub(crate) fn document(text: &'static str) -> Answered {
+    Ok(Answer::Document { status: StatusCode::OK, text })
+}
 
 pub(crate) fn ok(value: &impl Serialize) -> Answered {
     json(StatusCode::OK, value)

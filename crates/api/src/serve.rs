@@ -139,7 +139,7 @@ async fn params(parts: &mut Parts) -> Result<BTreeMap<String, String>, Problem> 
 fn finish(answer: Answer, method: &Method, asked: &HeaderMap) -> Result<Response, Problem> {
     match answer {
         Answer::Raw(response) => Ok(response),
-        Answer::Document(text) => Ok(json(StatusCode::OK, text.to_owned(), method, asked)),
+        Answer::Document { status, text } => Ok(json(status, text.to_owned(), method, asked)),
         Answer::Json { status, value, warning } => {
             let mut response = json(status, value.to_string(), method, asked);
             if let Some(warning) = warning {

@@ -4,7 +4,7 @@ use renga_model::Refusal;
 use renga_wire as wire;
 
 use crate::{
-    answer::{Answer, Answered, list, ok},
+    answer::{Answered, document, list, ok},
     call::Call,
     error::Problem,
 };
@@ -13,7 +13,7 @@ const KEYS: &[&str] = &["name", "id"];
 
 /// The published API, whole; what is not offered of it says so when it is asked for.
 pub(crate) async fn schema(_: Call) -> Answered {
-    Ok(Answer::Document(include_str!("../../contract/schema.json")))
+    document(include_str!("../../contract/schema.json"))
 }
 
 pub(crate) async fn regions(call: Call) -> Answered {
