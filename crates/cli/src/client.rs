@@ -68,6 +68,16 @@ impl Client {
         self.json(Method::PATCH, path, Some(body))
     }
 
+    /// Any request, for those who know the shape of its answer.
+    pub(crate) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<serde_json::Value, Failure> {
+        self.json(method, path, body)
+    }
+
     /// For actions whose answer says nothing.
     pub(crate) fn act(&self, method: Method, path: &str) -> Result<(), Failure> {
         self.json::<serde_json::Value>(method, path, None::<&()>).map(drop)

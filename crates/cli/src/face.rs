@@ -13,7 +13,7 @@ use std::{ffi::OsString, io::Write as _, process::ExitCode};
 
 use clap::{ArgMatches, error::ErrorKind};
 
-use crate::Environment;
+use crate::{Environment, context::Context, plain};
 use completion::Shell;
 pub use groups::misplaced;
 
@@ -52,7 +52,7 @@ pub enum FaceCommand {
     },
 }
 
-/// What was typed, or the code to end with: then everything has been said.
+/// What was typed, or the code to end with: then everything has been said, and done if it was a plain command.
 pub fn parse(
     command: clap::Command,
     words: Vec<OsString>,
@@ -60,10 +60,11 @@ pub fn parse(
 ) -> Result<ArgMatches, ExitCode> {
     let typed: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     if typed.is_empty() || typed == ["--help"] || typed == ["-h"] {
-        return Err(say(&help::overview(command, env)));
+        return Err(say(&help::overview(command.subcommands(plain::commands()), env)));
     }
+    let command = command.subcommands(plain::commands());
     let described = command.clone();
-    command.try_get_matches_from(words).map_err(|error| {
+    let parsed = command.try_get_matches_from(words).map_err(|error| {
         if error.kind() == ErrorKind::InvalidSubcommand {
             let word = typed.iter().find(|word| !word.starts_with('-')).map_or("", String::as_str);
             complain(&suggestion::unknown(&described, word));
@@ -72,11 +73,17 @@ pub fn parse(
         // Help and versions are "errors" to clap, which are no failure.
         error.print().ok();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE))
-    })
+    })?;
+    let context = Context::new(env, jiff::Timestamp::now());
+    match parsed.subcommand().and_then(|(name, matches)| plain::run(name, matches, &context)) {
+        Some(result) => Err(crate::ended(result)),
+        None => Ok(parsed),
+    }
 }
 
 /// Runs one of them; `command` describes all commands of the program.
-pub fn run_face(asked: FaceCommand, mut command: clap::Command, env: &Environment) -> ExitCode {
+pub fn run_face(asked: FaceCommand, command: clap::Command, env: &Environment) -> ExitCode {
+    let mut command = command.subcommands(plain::commands());
     match asked {
         FaceCommand::Help { command: None } => say(&help::overview(command, env)),
         FaceCommand::Help { command: Some(word) } => match help::about(&mut command, &word) {
@@ -94,7 +101,7 @@ pub fn run_face(asked: FaceCommand, mut command: clap::Command, env: &Environmen
         FaceCommand::Man { directory } => match manual::write(command, &directory) {
             Ok(count) => say(&format!("Wrote {count} pages to {}. Try: man renga\n", directory.display())),
             Err(error) => {
-                complain(&format!(" ▸    Could not write to {}: {error}\n", directory.display()));
+                complain(&format!(" ›   Error: Could not write to {}: {error}\n", directory.display()));
                 ExitCode::FAILURE
             }
         },

@@ -28,6 +28,7 @@ mod git;
 mod local;
 mod netrc;
 mod output;
+mod plain;
 mod platform;
 mod terminal;
 mod tls;
@@ -201,16 +202,16 @@ pub enum Command {
 
 /// Runs one command; the code is what the process ends with.
 pub fn run(command: Command, env: &Environment) -> ExitCode {
-    match dispatch(command, &Context::new(env, jiff::Timestamp::now())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if let Some(text) = failure.text() {
-                // Nobody may be left to read it.
-                drop(std::io::stderr().write_all(text.as_bytes()));
-            }
-            failure.exit_code()
-        }
+    ended(dispatch(command, &Context::new(env, jiff::Timestamp::now())))
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    if let Some(text) = failure.text() {
+        // Nobody may be left to read it.
+        drop(std::io::stderr().write_all(text.as_bytes()));
     }
+    failure.exit_code()
 }
 
 #[rustfmt::skip]
@@ -281,7 +282,7 @@ mod tests {
 
     #[test]
     fn every_command_says_what_it_is_for_and_shows_how() {
-        let command = Args::command();
+        let command = Args::command().subcommands(super::plain::commands());
         command.clone().debug_assert();
         for command in command.get_subcommands() {
             let (name, about) =

@@ -233,6 +233,6 @@ mod tests {
     #[test]
     fn every_command_has_one_place_in_the_help() {
         Args::command().debug_assert();
-        assert_eq!(renga_cli::misplaced(&Args::command()), [""; 0]);
+        assert_eq!(renga_cli::misplaced(Args::command()), [""; 0]);
     }
 }

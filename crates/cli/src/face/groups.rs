@@ -1,9 +1,24 @@
 //! How `help` groups the commands: by what a person wants to do.
 
 /// A topic is what stands before the colon; a word with a colon is that one command, and goes before its topic.
-pub(super) const GROUPS: [(&str, &[&str]); 6] = [
+pub(super) const GROUPS: [(&str, &[&str]); 7] = [
     ("Begin", &["create", "git", "exec", "env", "connect", "login", "logout", "auth", "local"]),
-    ("Your apps", &["apps", "info", "open", "destroy", "domains", "maintenance", "buildpacks"]),
+    (
+        "Your apps",
+        &[
+            "apps",
+            "info",
+            "open",
+            "destroy",
+            "domains",
+            "certs",
+            "maintenance",
+            "buildpacks",
+            "features",
+            "stack",
+        ],
+    ),
+    ("Who may", &["access", "teams", "members"]),
     ("What runs", &["ps", "logs", "run", "why"]),
     ("What is released", &["releases", "rollback", "config"]),
     (
@@ -20,6 +35,7 @@ pub(super) const GROUPS: [(&str, &[&str]); 6] = [
             "server",
             "node",
             "router",
+            "regions",
         ],
     ),
     ("This tool", &["help", "completion", "man"]),
@@ -30,7 +46,8 @@ pub(super) fn topic_of(command: &str) -> &str {
 }
 
 /// Commands that nobody has thought of a place for, and those that stand in two; for tests of the programs.
-pub fn misplaced(command: &clap::Command) -> Vec<String> {
+pub fn misplaced(command: clap::Command) -> Vec<String> {
+    let command = command.subcommands(crate::plain::commands());
     let places =
         |name: &str| GROUPS.iter().flat_map(|(_, topics)| *topics).filter(|topic| **topic == name).count();
     let shown = command.get_subcommands().filter(|command| !command.is_hide_set());

@@ -4,11 +4,11 @@
 const FAR: usize = 3;
 
 pub(super) fn unknown(command: &clap::Command, word: &str) -> String {
-    let mut text = format!(" ▸    {word:?} is no command of renga.");
+    let mut text = format!(" ›   Error: {word:?} is no command of renga.");
     if let Some(meant) = nearest(command, word) {
         text += &format!(" Did you mean {meant}?");
     }
-    text + "\n ▸    See renga help for all commands.\n"
+    text + "\n ›   See renga help for all commands.\n"
 }
 
 /// The command whose name, or other name, has the fewest letters wrong.

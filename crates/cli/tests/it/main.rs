@@ -9,5 +9,6 @@ mod face;
 mod harness;
 mod local;
 mod logs;
+mod plain;
 mod proxy;
 mod shell;
