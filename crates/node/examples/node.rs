@@ -28,6 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         exchange_dir: data_dir.join("exchange"),
         ca_bundle: None,
         disk_floor_bytes: 0,
+        disk_write_bytes_per_s: None,
         allow_weak_isolation: role.first().is_some_and(|role| role == "weak"),
         data_dir: data_dir.clone(),
     };
