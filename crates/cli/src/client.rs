@@ -1,7 +1,7 @@
 //! The Platform API as a caller sees it: requests with our token, answers as the shapes of `wire`, refusals as
 //! [`Failure`]. Blocking, one connection, nothing retried: what failed is told.
 
-use std::{io, path::Path, time::Duration};
+use std::{cell::RefCell, io, path::Path, time::Duration};
 
 use renga_model::Secret;
 use renga_wire::ErrorBody;
@@ -30,6 +30,8 @@ pub(crate) struct Client {
     agent: Agent,
     api: String,
     token: Option<Secret>,
+    /// What the platform said beside its answers (`Warning-Message`), until somebody shows it.
+    warnings: RefCell<Vec<String>>,
 }
 
 impl Client {
@@ -49,7 +51,8 @@ impl Client {
         if let Some(trusted) = trusted {
             config = config.tls_config(TlsConfig::builder().root_certs(trusted).build());
         }
-        Ok(Self { agent: config.build().into(), api: place.api.clone(), token: place.token.clone() })
+        let (agent, api, token) = (config.build().into(), place.api.clone(), place.token.clone());
+        Ok(Self { agent, api, token, warnings: RefCell::default() })
     }
 
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -66,6 +69,10 @@ impl Client {
 
     pub(crate) fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         self.json(Method::PATCH, path, Some(body))
+    }
+
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
     }
 
     /// Any request, for those who know the shape of its answer.
@@ -200,6 +207,8 @@ impl Client {
         response: Response<Body>,
     ) -> Result<T, Failure> {
         let status = response.status();
+        let warning = response.headers().get("warning-message").and_then(|text| text.to_str().ok());
+        self.warnings.borrow_mut().extend(warning.map(str::to_owned));
         let body = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let body = body.map_err(|cut| Failure::Unreachable { api: self.api.clone(), cause: plain(&cut) })?;
         if status.is_success() {

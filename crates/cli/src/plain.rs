@@ -61,6 +61,10 @@ impl Call<'_> {
         if let Some(progress) = progress {
             progress.done();
         }
+        // A link to hand over, say, which is told only once.
+        for warning in platform.client.take_warnings() {
+            self.context.out.note(&format!(" ›   Warning: {warning}\n"));
+        }
         self.show(&answer)
     }
 

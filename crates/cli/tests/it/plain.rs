@@ -16,6 +16,13 @@ fn platform() -> Platform {
         "GET /apps/times/sni-endpoints/rex-1" => ok(&json!({
             "name": "rex-1", "ssl_cert": { "cert_domains": ["a.example", "b.example"], "issuer": "Us" },
         })),
+        "POST /apps/told/collaborators" => Answer {
+            headers: vec![
+                ("content-type", "application/json".into()),
+                ("warning-message", "hand this over: https://x/y".into()),
+            ],
+            ..ok(&json!({}))
+        },
         line if line.starts_with("GET ") => refused(404, "not_found", "Couldn't find that."),
         _ => {
             Answer { status: 201, ..ok(&json!({ "hostname": "www.example.com", "cname": "target.example" })) }
@@ -67,6 +74,13 @@ fn what_was_typed_goes_into_path_and_body() {
     assert_eq!(asked[2].0, format!("DELETE {}", of_app("collaborators/a%2Fb%40example.com")));
     assert_eq!(asked[3], (format!("PATCH {}", of_app("features/preboot")), json!({ "enabled": false })));
     assert_eq!(asked[4].1, json!({ "hostname": "www.example.com", "sni_endpoint": null }));
+}
+
+#[test]
+fn what_the_platform_says_beside_its_answer_is_shown() {
+    let (code, words) = said(&platform(), "access:add new@example.com -a told");
+    let adding = "Adding new@example.com access to the app told... done\n";
+    assert_eq!((code, words), (0, format!("{adding} ›   Warning: hand this over: https://x/y\n")));
 }
 
 #[test]
