@@ -157,6 +157,9 @@ fn check_client(name: &str, redirect_uri: &str) -> Result<(), Refusal> {
         Some(("http", rest)) => at_home(rest),
         _ => false,
     };
+    // What stands before an @ is no host, whatever it looks like.
+    let authority = redirect_uri.split_once("://").map_or("", |(_, rest)| rest).split(['/', '?']).next();
+    let good = good && !authority.is_some_and(|authority| authority.contains('@'));
     if !good || redirect_uri.len() > REDIRECT_URI_BYTES_MAX || !redirect_uri.chars().all(legal) {
         return Err(Refusal::invalid(
             "redirect_uri: must be an https address without a fragment (http only on localhost).",
@@ -359,6 +362,8 @@ mod tests {
             "http://example.com/",
             "http://localhost.example.com/",
             "http://localhost@example.com/",
+            "http://localhost:1@example.com/",
+            "https://example.com@example.org/",
             "https://",
             "https:///x",
             "https://example.com/#part",
