@@ -13,6 +13,10 @@ pub(super) async fn found_or_invited(call: &Call, person: Person) -> Result<Invi
 pub(super) fn told(answer: Answer, invited: &Invited) -> Answer {
     let email = &invited.account.email;
     match &invited.link {
+        None if invited.waits => answer.warning(format!(
+            "{email} was invited before and has not come yet. Whoever did that has the link; an operator makes another by \
+             renga users reset-password {email}"
+        )),
         None => answer,
         Some(link) if link.mailed => {
             answer.warning(format!("{email} has no account yet and was invited by mail."))

@@ -42,7 +42,7 @@ async fn changed(mut call: Call, which: MemberPut) -> Result<(Team, MemberView, 
     let engine = &call.state.engine;
     let invited = match which {
         // Whoever has no account is no member yet.
-        MemberPut::Known => Invited { account: engine.person(person).await?, link: None },
+        MemberPut::Known => Invited { account: engine.person(person).await?, link: None, waits: false },
         MemberPut::New | MemberPut::Either => people::found_or_invited(&call, person).await?,
     };
     let view = engine.team_member_put(team.id, invited.account.id, role, which).await?;

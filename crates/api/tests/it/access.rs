@@ -114,6 +114,12 @@ fn link(reply: &Reply) -> String {
     told.rsplit(' ').next().unwrap().to_owned()
 }
 
+/// Told that the address was invited before, without a link.
+fn assert_waits(reply: &Reply) {
+    let told = reply.header("warning-message").unwrap();
+    assert!(told.contains("was invited before") && !told.contains("://"), "{told}");
+}
+
 #[test]
 fn who_has_no_account_is_invited_and_finds_what_he_was_given() {
     let platform = Platform::start();
@@ -127,11 +133,16 @@ fn who_has_no_account_is_invited_and_finds_what_he_was_given() {
         texts(&platform.get(COLLABORATORS).good(), "/user/email"),
         ["dev@example.com", "new@example.com"]
     );
-    // The same address again, before he came: one account, and another link.
+    assert!(first.starts_with(&platform.url), "{first}");
+    // The same address again, before he came: one account, and no link, for it would open what others gave him.
     let member = platform.put("/teams/acme/members", json!({ "email": "NEW@example.com", "role": "member" }));
-    let second = link(&member);
-    assert!(first.starts_with(&platform.url) && second != first, "{first} {second}");
+    assert_waits(&member);
     assert_eq!(member.good()["user"]["id"], platform.get(COLLABORATORS).good()[1]["user"]["id"]);
+    let stranger = platform.person("stranger@example.com");
+    stranger.post("/apps", json!({ "name": "bait" })).good();
+    let baited = stranger.post("/apps/bait/collaborators", json!({ "user": "new@example.com" }));
+    assert_waits(&baited);
+    stranger.delete("/apps/bait").good();
     let log_in = || {
         let basic = format!("Basic {}", STANDARD.encode("new@example.com:a good password"));
         platform.send(Method::POST, "/oauth/authorizations", &[("authorization", &basic)], Some(b"{}"))
@@ -143,7 +154,7 @@ fn who_has_no_account_is_invited_and_finds_what_he_was_given() {
         platform.send(Method::POST, link, &[("authorization", "")], Some(form.as_bytes())).status
     };
     assert_eq!(accept(&first), 200);
-    assert_eq!(accept(&second), 404, "all links of an address are over when one was used");
+    assert_eq!(accept(&first), 404, "a link works once");
     let token = log_in().good()["access_token"]["token"].as_str().unwrap().to_owned();
     let bearer = format!("Bearer {token}");
     let get = |path: &str| platform.send(Method::GET, path, &[("authorization", &bearer)], None).good();

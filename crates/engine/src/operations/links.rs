@@ -45,6 +45,8 @@ pub struct Link {
 pub struct Invited {
     pub account: Account,
     pub link: Option<Link>,
+    /// Somebody has invited him before, and he has not come yet.
+    pub waits: bool,
 }
 
 /// What stands behind an address.
@@ -76,20 +78,32 @@ impl Engine {
     }
 
     /// Somebody who is given something. For an address that nobody has there is an account from now on, which can hold
-    /// what it is given and can't log in until its invitation is accepted.
+    /// what it is given and can't log in until its invitation is accepted. The second who gives something to such an
+    /// account gets no link: whoever holds one can take all that the others gave.
     pub async fn person_or_invited(&self, person: Person) -> Result<Invited, Refusal> {
         let email = match &person {
             Person::Email(email) => email.to_string(),
-            Person::Id(_) => return Ok(Invited { account: self.person(person).await?, link: None }),
+            Person::Id(_) => {
+                return Ok(Invited { account: self.person(person).await?, link: None, waits: false });
+            }
         };
         let known = email.clone();
         let waits = self.store.read(move |read| account_that_waits(read, &known)).await?;
-        if let Waiting::Has(account) = waits {
-            return Ok(Invited { account, link: None });
+        match waits {
+            Waiting::Has(account) => return Ok(Invited { account, link: None, waits: false }),
+            // A letter reaches nobody else.
+            Waiting::Invited(account) if self.mail.is_none() => {
+                return Ok(Invited { account, link: None, waits: true });
+            }
+            Waiting::Invited(_) | Waiting::Nobody => {}
         }
-        let now = self.now();
+        let (now, mails) = (self.now(), self.mail.is_some());
         let make = move |tx: &Tx<'_>, email: &str| match account_that_waits(tx, email)? {
-            Waiting::Has(_) | Waiting::Invited(_) => Ok(()),
+            Waiting::Has(_) => Ok(()),
+            Waiting::Invited(_) if mails => Ok(()),
+            Waiting::Invited(_) => Err(Refusal::invalid(format!(
+                "{email} was invited by somebody else in this moment. Try again."
+            ))),
             Waiting::Nobody if tx.account_count_without_password()? >= INVITED_MAX => Err(Refusal::invalid(
                 "Too many people are invited and have not come yet. Ask the platform's operator.",
             )),
@@ -101,7 +115,7 @@ impl Engine {
         let account =
             self.store.read(move |read| read.account_find_by_email(&email).map_err(Refusal::from)).await?;
         let account = account.ok_or_else(|| Refusal::not_found("user"))?;
-        Ok(Invited { account, link: Some(link) })
+        Ok(Invited { account, link: Some(link), waits: false })
     }
 
     /// None for an address that no account has.
