@@ -11,6 +11,8 @@ use crate::{answer::List, error::Problem};
 /// Items of a page if the client does not say, and at most (Heroku: 200 and 1,000).
 const PAGE_ITEMS_DEFAULT: usize = 200;
 const PAGE_ITEMS_MAX: usize = 1_000;
+/// Keys that older clients (heroku3 of PyPI) ask by, and what they are called now.
+const OLDER_KEYS: [(&str, &str); 1] = [("domain", "hostname")];
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Range {
@@ -69,10 +71,10 @@ pub(crate) fn cut(list: List, header: Option<&str>) -> Result<Page, Problem> {
     let range = parse(header.unwrap_or_default())?;
     let max = range.max.unwrap_or(PAGE_ITEMS_DEFAULT).min(PAGE_ITEMS_MAX);
     let key = match &range.key {
-        Some(key) => *list.keys.iter().find(|known| *known == key).ok_or_else(|| {
+        Some(key) => known(&list, key).ok_or_else(|| {
             Problem::Range(format!("the list is sorted by {}, not by {key}", list.keys.join(", ")))
         })?,
-        None => list.keys.first().copied().unwrap_or("id"),
+        None => first(&list),
     };
     let mut items = list.items;
     if range.key.is_some() || range.descending {
@@ -87,6 +89,17 @@ pub(crate) fn cut(list: List, header: Option<&str>) -> Result<Page, Problem> {
     let last = items.last().filter(|_| more).map(|item| plain(&item[key]));
     let order = if range.descending { "; order=desc" } else { "" };
     Ok(Page { next: last.map(|last| format!("{key} ]{last}..; max={max}{order}")), items })
+}
+
+/// heroku-client (npm) asks whatever it asks by `id`: what has none stays in the order that it has.
+fn known(list: &List, key: &str) -> Option<&'static str> {
+    let key = OLDER_KEYS.iter().find(|(older, _)| *older == key).map_or(key, |(_, now)| now);
+    let found = list.keys.iter().find(|known| **known == key).copied();
+    found.or_else(|| (key == "id").then(|| first(list)))
+}
+
+fn first(list: &List) -> &'static str {
+    list.keys.first().copied().unwrap_or("id")
 }
 
 /// Numbers sort as numbers, everything else as text.
@@ -187,6 +200,11 @@ mod tests {
         }
         assert_eq!(shown(versions(3), "").0, [1, 2, 3]);
         assert_eq!(shown(versions(3), "id ..; max=1000;"), (vec![1, 2, 3], None));
+        // There is no id, or the key has another name today.
+        let only = |keys: &'static [&'static str]| List { keys, ..versions(3) };
+        assert_eq!(shown(only(&["version"]), "id ..; max=1000").0, [1, 2, 3]);
+        assert!(cut(only(&["hostname"]), Some("domain ..;")).is_ok());
+        assert!(cut(only(&["hostname"]), Some("version ..;")).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The rendezvous: where the client of an attached one-off dyno meets it.
 //!
 //! ```text
-//! client ──TLS──> "SECRET\r\n"
+//! client ──TLS──> "SECRET\r\n"        or the bare secret, if nothing follows it at once
 //!        <─────── "rendezvous\r\n"      once the process is attached, as a TLS record of its own: clients throw their
 //!        <──bytes, both ways──>         whole first chunk away
 //!        <─────── end                   when the process has ended
@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use renga_engine::Engine;
+use renga_engine::{Engine, operations::ATTACH_SECRET_CHARS};
 use renga_model::limits;
 use renga_ports::AttachInput;
 use socket2::{SockRef, TcpKeepalive};
@@ -54,6 +54,8 @@ const KEEPALIVE_RETRIES: u32 = 6;
 /// What was sent and not acknowledged for so long never arrives.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(120);
 const WINDOW_SUFFIX: &str = "/window";
+/// Some clients (heroku3 of PyPI) send the secret without an end of line: after so long nothing more is awaited.
+const BARE_SECRET_PAUSE: Duration = Duration::from_millis(300);
 
 /// Everything that the listener needs.
 #[derive(Clone)]
@@ -138,7 +140,12 @@ fn notice_lost_machines(stream: &TcpStream) -> io::Result<()> {
 async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut line = Vec::new();
     loop {
-        match stream.read_u8().await? {
+        let next = stream.read_u8();
+        let byte = match line.len() == ATTACH_SECRET_CHARS {
+            true => timeout(BARE_SECRET_PAUSE, next).await.unwrap_or(Ok(b'\n'))?,
+            false => next.await?,
+        };
+        match byte {
             b'\n' => break,
             byte if line.len() < HELLO_BYTES_MAX => line.push(byte),
             _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "the first line is too long")),

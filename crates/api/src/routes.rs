@@ -31,8 +31,8 @@ use crate::{
     git,
     handlers::{
         account_features, accounts, apps, authorizations, buildpacks, builds, catalogue, clients,
-        collaborators, config, domains, dynos, formation, keys, lists, logs, own, password_resets, releases,
-        sessions, side, team_apps, team_members, teams, tokens, transfers, two_factor, users,
+        collaborators, config, domains, dynos, favorites, formation, keys, lists, logs, own, password_resets,
+        releases, sessions, side, team_apps, team_members, teams, tokens, transfers, two_factor, users,
     },
     links_pages, login, oauth,
     serve::{self, Handler},
@@ -494,7 +494,9 @@ fn side_endpoints() -> Vec<Endpoint> {
         get("/buildpacks/{buildpack}/revisions", Public, side::registry_revisions).side(),
         get("/buildpacks/{buildpack}/readme", Public, side::registry_readme).side(),
         get("/api/v4/current-status", Public, side::status).side(),
-        get("/favorites", Identity, lists::empty).side(),
+        get("/favorites", Read, favorites::list).side(),
+        post("/favorites", Write, favorites::create).side(),
+        delete("/favorites/{favorite}", Write, favorites::delete).side(),
         get("/user/notifications", Identity, lists::empty).side(),
     ]
 }

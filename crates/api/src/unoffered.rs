@@ -150,13 +150,26 @@ const UNOFFERED: &[(&str, &str)] = &[
     ("POST", "/users/{}/sms-number/actions/recover"),
 ];
 
+/// The same for neighbouring services that the official command line asks (its metrics, and the tunnels of `ps:copy` and
+/// its like), which no schema holds.
+const UNOFFERED_BESIDE: &[(&str, &str)] = &[
+    ("GET", "/apps/{}/formation/{}/metrics/errors"),
+    ("GET", "/apps/{}/formation/{}/monitors"),
+    ("POST", "/apps/{}/formation/{}/monitors"),
+    ("PATCH", "/apps/{}/formation/{}/monitors/{}"),
+    ("GET", "/apps/{}/router-metrics/errors"),
+];
+
 /// The list itself, for tests and documentation.
 pub fn unoffered_links() -> &'static [(&'static str, &'static str)] {
     UNOFFERED
 }
 
 pub(crate) fn is_unoffered(method: &Method, path: &str) -> bool {
-    UNOFFERED.iter().any(|(known, pattern)| method.as_str() == *known && fits(pattern, path))
+    UNOFFERED
+        .iter()
+        .chain(UNOFFERED_BESIDE)
+        .any(|(known, pattern)| method.as_str() == *known && fits(pattern, path))
 }
 
 fn fits(pattern: &str, path: &str) -> bool {
@@ -181,5 +194,6 @@ mod tests {
         assert!(!is_unoffered(&Method::POST, "/apps//addons"));
         assert!(!is_unoffered(&Method::POST, "/apps/demo/addons/x/y"));
         assert!(!is_unoffered(&Method::PUT, "/apps/demo/addons"));
+        assert!(is_unoffered(&Method::GET, "/apps/demo/formation/web/monitors"));
     }
 }

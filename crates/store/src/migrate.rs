@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_accounts", include_str!("../migrations/0010_accounts.sql")),
     ("0011_operator", include_str!("../migrations/0011_operator.sql")),
     ("0012_letters", include_str!("../migrations/0012_letters.sql")),
+    ("0013_favorites", include_str!("../migrations/0013_favorites.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     IdName, Site, Time, UserRef,
+    flag::{flag, flag_or_none},
     ids::{derived_id, named},
 };
 
@@ -96,7 +97,7 @@ pub struct AppCreate {
 pub struct AppUpdate {
     #[serde(default)]
     pub name: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag_or_none")]
     pub maintenance: Option<bool>,
     #[serde(default)]
     pub build_stack: Option<String>,
@@ -167,5 +168,6 @@ pub struct Feature {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureUpdate {
+    #[serde(deserialize_with = "flag")]
     pub enabled: bool,
 }

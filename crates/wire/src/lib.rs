@@ -21,6 +21,8 @@ mod catalogue;
 mod domain;
 mod dyno;
 mod error;
+mod favorite;
+mod flag;
 mod ids;
 mod log;
 mod oauth;
@@ -53,6 +55,7 @@ pub use dyno::{
     FormationUpdates, QuantityText, state_shown,
 };
 pub use error::ErrorBody;
+pub use favorite::{Favorite, FavoriteCreate};
 pub use ids::{IdName, IdOnly, NameId, UserRef, derived_id};
 pub use log::{LogSession, LogSessionCreate};
 pub use oauth::{

@@ -12,6 +12,7 @@ pub(crate) mod collaborators;
 pub(crate) mod config;
 pub(crate) mod domains;
 pub(crate) mod dynos;
+pub(crate) mod favorites;
 pub(crate) mod formation;
 pub(crate) mod keys;
 pub(crate) mod lists;

@@ -185,6 +185,41 @@ fn keys_are_kept_shown_and_removed() {
 }
 
 #[test]
+fn favorites_are_kept_and_seen_by_those_who_see_the_app() {
+    let platform = Platform::start();
+    platform.app("demo-app");
+    let (stranger, add) = (platform.stranger(), json!({ "resource_id": "demo-app", "type": "app" }));
+    let bearer = format!("Bearer {}", platform.token_with(&stranger, TokenScope::Global, None));
+    let ask = |method, path: &str, body: &[u8]| {
+        platform.send(method, path, &[("authorization", &bearer)], (!body.is_empty()).then_some(body))
+    };
+    // What one may not know of cannot be kept.
+    assert_eq!(ask(Method::POST, "/favorites", add.to_string().as_bytes()).refusal().0, 404);
+    platform.post("/apps/demo-app/collaborators", json!({ "user": stranger.email })).good();
+    let made = platform.post("/favorites", add.clone()).good();
+    assert_eq!((&made["resource_name"], &made["type"]), (&"demo-app".into(), &"app".into()));
+    assert_eq!(platform.post("/favorites", add.clone()).good(), made, "once is enough");
+    assert_eq!(ask(Method::POST, "/favorites", add.to_string().as_bytes()).status, 201);
+    assert_eq!(platform.get("/favorites?type=app").good(), json!([made]));
+    // Who may see it no longer has it no longer.
+    platform.delete(&format!("/apps/demo-app/collaborators/{}", stranger.email)).good();
+    assert_eq!(ask(Method::GET, "/favorites?type=app", b"").good(), json!([]));
+
+    assert_eq!(
+        platform.post("/favorites", json!({ "resource_id": "demo-app", "type": "space" })).status,
+        422
+    );
+    let path = format!("/favorites/{}", made["id"].as_str().unwrap());
+    platform.delete(&path).good();
+    assert_eq!(platform.delete(&path).refusal().0, 404);
+    assert_eq!(platform.get("/favorites?type=app").good(), json!([]));
+    // An app that goes takes them along.
+    platform.post("/favorites", add).good();
+    platform.delete("/apps/demo-app").good();
+    assert_eq!(platform.get("/favorites?type=app").good(), json!([]));
+}
+
+#[test]
 fn nobody_is_billed() {
     let platform = Platform::start();
     check_all(&[("invoice-address", platform.get("/account/invoice-address").good())]);

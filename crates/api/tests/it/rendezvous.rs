@@ -270,6 +270,18 @@ fn a_session_in_which_nothing_is_said_is_closed() {
 }
 
 #[test]
+fn a_secret_needs_no_end_of_line() {
+    let meeting = Meeting::start();
+    let (mut process, secret) = meeting.one_off(true);
+    meeting.platform.run(async {
+        let mut client = meeting.connect_saying(&secret).await;
+        assert_eq!(record(&mut client).await, b"rendezvous\r\n");
+        client.write_all(b"first\n").await.unwrap();
+        assert_eq!(process.input.recv().await, Some(AttachInput::Data("first\n".into())));
+    });
+}
+
+#[test]
 fn a_client_that_says_nothing_is_not_waited_for() {
     let hello = std::time::Duration::from_millis(50);
     let meeting = Meeting::start_with(RendezvousTimes { hello, ..RendezvousTimes::default() });

@@ -17,6 +17,8 @@ use crate::{Engine, words};
 
 /// Bytes of the rendezvous secret before it is written as hex.
 const SECRET_BYTES: usize = 32;
+/// Characters of the secret that opens an attached process: hexadecimal digits.
+pub const ATTACH_SECRET_CHARS: usize = 2 * SECRET_BYTES;
 /// Numbers of one-off dynos (Heroku: four digits).
 const NUMBERS: std::ops::RangeInclusive<u32> = 1_000..=9_999;
 /// The longest life that can be asked for (Heroku: 24 hours).

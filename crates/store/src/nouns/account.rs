@@ -104,6 +104,7 @@ impl Tx<'_> {
             "DELETE FROM token WHERE account = ?1",
             "DELETE FROM oauth_client WHERE account = ?1",
             "DELETE FROM ssh_key WHERE account = ?1",
+            "DELETE FROM favorite WHERE account = ?1",
             "DELETE FROM two_factor WHERE account = ?1",
             "DELETE FROM collaborator WHERE account = ?1",
             "DELETE FROM team_member WHERE account = ?1",

@@ -8,6 +8,7 @@ mod collaborator;
 mod domain;
 mod dyno;
 mod expiry;
+mod favorite;
 mod formation;
 mod key;
 mod letter;

@@ -354,6 +354,9 @@ async fn everything_of_an_app_goes_with_it() {
         tx.account_insert(&bob, None)?;
         tx.collaborator_insert(&collaborator(&app, &bob, &[]))?;
         tx.app_transfer_insert(&transfer(&app, &bob))?;
+        tx.favorite_put(bob.id, id, at(1))?;
+        tx.favorite_put(bob.id, id, at(2))?;
+        assert_eq!(tx.favorite_list(bob.id)?, [id]);
         let endpoint = sni_endpoint(&app);
         tx.sni_endpoint_put(&endpoint, &Secret::new("a key"))?;
         tx.domain_insert(&domain(&app, "www.example.com", Some(endpoint.id)))?;
