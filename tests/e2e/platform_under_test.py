@@ -24,6 +24,9 @@ RENGA = pathlib.Path(os.environ.get("RENGA_BIN", ROOT / "target" / "release" / "
 HEROKU = os.environ.get("HEROKU_BIN", "heroku")
 
 
+# Where every call of the official CLI is written down, if anywhere: one JSON object a line.
+TRANSCRIPT = os.environ.get("RENGA_CLI_TRANSCRIPT")
+
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -57,6 +60,7 @@ class Result:
         self.args, self.code, self.out, self.err = args, code, out, err
         # Colours are for people.
         self.text = COLOUR.sub("", out + err)
+        write_down(args, code, self.text)
 
     def says(self, *patterns):
         for pattern in patterns:
@@ -68,6 +72,14 @@ class Result:
         if self.code != code:
             raise Failed(f"{shlex.join(self.args)} ended with {self.code}, not {code}:\n{self.text}")
         return self
+
+
+def write_down(args, code, text):
+    if not TRANSCRIPT or not any(os.path.basename(word) == "heroku" for word in args):
+        return
+    words = args[next(n for n, word in enumerate(args) if os.path.basename(word) == "heroku") + 1 :]
+    with open(TRANSCRIPT, "a", encoding="utf-8") as file:
+        file.write(json.dumps({"words": words, "code": code, "text": text}) + "\n")
 
 
 class Platform:
@@ -263,6 +275,7 @@ class Terminal:
     def __init__(self, args, cwd, env):
         self.seen = ""
         self.args = args
+        write_down(args, None, "")
         pid, self.fd = pty.fork()
         if pid == 0:
             os.chdir(cwd)

@@ -36,3 +36,4 @@ mod service;
 mod site;
 
 pub(crate) use command::{ConnectArgs, connect};
+pub use hosts::SERVED as HEROKU_HOSTS;

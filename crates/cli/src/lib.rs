@@ -35,6 +35,7 @@ mod tls;
 
 use std::{io::Write as _, process::ExitCode};
 
+pub use connect::HEROKU_HOSTS;
 pub use environment::Environment;
 pub use face::{FaceCommand, misplaced, parse, run_face};
 

@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) rendezvous: SocketAddr,
     /// The name or address under which others reach this machine; `localhost` unless told.
     pub(crate) public_host: String,
+    /// Whether the API's certificate stands for Heroku's names too.
+    pub(crate) heroku_names: bool,
     pub(crate) admin_email: String,
     pub(crate) admin_password_file: Option<PathBuf>,
     pub(crate) default_stack: StackName,
@@ -62,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) releases_kept: usize,
 }
 
+/// Ports below this one are root's, and of those whom root lets.
+const UNPRIVILEGED_PORT_MIN: u16 = 1024;
 /// The stack of new apps.
 const STACK: &str = "heroku-24";
 /// Where the stack images of this machine are, unless the configuration says otherwise.
@@ -103,6 +107,12 @@ impl Config {
             typed.data_dir = env_path("RENGA_DATA_DIR");
         }
         typed.finish()
+    }
+
+    /// Whether the server, which is not root, needs leave to listen where it is told to.
+    pub(crate) fn server_on_low_port(&self) -> bool {
+        let low = |address: SocketAddr| (1..UNPRIVILEGED_PORT_MIN).contains(&address.port());
+        [self.api, self.api_tls, self.rendezvous].into_iter().any(low)
     }
 }
 
@@ -173,6 +183,7 @@ impl Typed {
         Ok(Config {
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/renga")),
             public_host: self.public_host.unwrap_or_else(|| "localhost".into()),
+            heroku_names: self.heroku_names,
             admin_email,
             admin_password_file: self.admin_password_file,
             network_allow: self.network.allow,

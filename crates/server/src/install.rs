@@ -32,8 +32,9 @@ pub(crate) struct InstallArgs {
 pub(crate) fn run(args: &InstallArgs, config: &Config) -> Result<String> {
     let program = std::env::current_exe().context("could not find this program")?;
     let (program, flags) = (text(&program)?, flags(args, config)?);
+    let low_ports = config.server_on_low_port();
     if args.print {
-        let units = ROLES.map(|role| unit(role, &program, &flags));
+        let units = ROLES.map(|role| unit(role, &program, &flags, low_ports));
         return Ok(units.join("\n"));
     }
     fs::create_dir_all(&config.data_dir).context("could not make the data directory")?;
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &InstallArgs, config: &Config) -> Result<String> {
     make_users(&instance)?;
     for role in ROLES {
         let path = args.units.join(unit_name(role));
-        fs::write(&path, unit(role, &program, &flags))
+        fs::write(&path, unit(role, &program, &flags, low_ports))
             .with_context(|| format!("could not write {}", path.display()))?;
     }
     Ok(format!(
@@ -136,11 +137,15 @@ fn text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn unit(role: &str, program: &str, flags: &str) -> String {
+/// `low_ports`: the server listens on one that is root's.
+fn unit(role: &str, program: &str, flags: &str, low_ports: bool) -> String {
     // The node delegates its cgroup to dynos, and a stop of the unit must leave them running.
     let own = match role {
         "node" => "Delegate=yes\nKillMode=process\nOOMScoreAdjust=-900\n".to_owned(),
-        "server" => format!("User={SERVER_USER}\nGroup={GROUP}\nNoNewPrivileges=yes\n"),
+        "server" => {
+            let leave = if low_ports { "AmbientCapabilities=CAP_NET_BIND_SERVICE\n" } else { "" };
+            format!("User={SERVER_USER}\nGroup={GROUP}\nNoNewPrivileges=yes\n{leave}")
+        }
         _ => format!(
             "User={ROUTER_USER}\nGroup={GROUP}\nNoNewPrivileges=yes\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nLimitNOFILE=1048576\nNice={ROUTER_NICE}\n"
         ),
@@ -161,7 +166,10 @@ mod tests {
 
     #[test]
     fn the_node_keeps_its_dynos_and_paths_are_checked() {
-        let unit = unit("node", "/usr/bin/renga", " --data-dir /srv/renga");
+        let server =
+            |low_ports| unit("server", "/usr/bin/renga", "", low_ports).contains("CAP_NET_BIND_SERVICE");
+        assert!(server(true) && !server(false));
+        let unit = unit("node", "/usr/bin/renga", " --data-dir /srv/renga", false);
         for line in
             ["Delegate=yes", "KillMode=process", "ExecStart=/usr/bin/renga node --data-dir /srv/renga"]
         {

@@ -2,7 +2,7 @@
 
 /// The names that the official command line sends its token to, and the platform serves in their place. One certificate
 /// stands for all of them.
-pub(super) const SERVED: [&str; 14] = [
+pub const SERVED: [&str; 14] = [
     "api.heroku.com",
     "git.heroku.com",
     "api.data.heroku.com",

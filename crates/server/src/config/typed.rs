@@ -39,6 +39,10 @@ pub(crate) struct ConfigArgs {
     /// Name or address under which others reach this machine [default: localhost]
     #[arg(long, value_name = "HOST")]
     public_host: Option<String>,
+    /// Answer for Heroku's own names as well (api.heroku.com, git.heroku.com, ...), for machines whose hosts file or DNS
+    /// leads them here
+    #[arg(long)]
+    heroku_names: bool,
     /// The first account [default: admin@localhost]
     #[arg(long, value_name = "EMAIL")]
     admin_email: Option<String>,
@@ -65,6 +69,7 @@ pub(crate) struct Typed {
     pub(crate) router_tls: Option<String>,
     pub(crate) rendezvous: Option<String>,
     pub(crate) public_host: Option<String>,
+    pub(crate) heroku_names: bool,
     pub(crate) admin_email: Option<String>,
     pub(crate) admin_password_file: Option<PathBuf>,
     pub(crate) stack: Option<String>,
@@ -178,6 +183,7 @@ impl Typed {
         if args.admin_password_file.is_some() {
             self.admin_password_file.clone_from(&args.admin_password_file);
         }
+        self.heroku_names |= args.heroku_names;
         self.allow_weak_isolation |= args.allow_weak_isolation;
     }
 }

@@ -305,6 +305,9 @@ impl Faces<'_> {
         if !names.contains(&self.config.public_host) {
             names.push(self.config.public_host.clone());
         }
+        if self.config.heroku_names {
+            names.extend(renga_cli::HEROKU_HOSTS.map(str::to_owned));
+        }
         names
     }
 }

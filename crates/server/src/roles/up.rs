@@ -74,7 +74,7 @@ pub(crate) async fn run(config: &Config, flags: &[String], sockets_come: bool) -
     let ready = tell_when_ready(&layout, config, stop.clone());
     let shared = Arc::new(Shared::new(program, flags.to_vec(), layout, listeners, ready, stop));
     let mut keepers = JoinSet::new();
-    let taken_over = start_all(&shared, &instance, &word.roles, &mut keepers);
+    let taken_over = start_all(&shared, config, &instance, &word.roles, &mut keepers);
     let over = watch(&shared, taken_over, word.takeovers, &mut keepers).await;
     match &over {
         Ok(()) => tracing::info!("stopping; dynos go on"),
@@ -118,6 +118,7 @@ fn is_free(address: SocketAddr) -> Result<(), RouterError> {
 /// All at once, or, where predecessors run, one after another. The token is cancelled when the last one answers.
 fn start_all(
     shared: &Arc<Shared>,
+    config: &Config,
     instance: &Instance,
     predecessors: &BTreeMap<String, i32>,
     keepers: &mut JoinSet<Result<()>>,
@@ -130,7 +131,9 @@ fn start_all(
     for (name, uid, gid) in roles {
         let answers = CancellationToken::new();
         let nice = if name == "router" { ROUTER_NICE } else { 0 };
-        let role = Role { name, uid, gid, nice, predecessor: predecessors.get(name).copied() };
+        let low_ports = name == "server" && config.server_on_low_port();
+        let predecessor = predecessors.get(name).copied();
+        let role = Role { name, uid, gid, nice, low_ports, predecessor };
         let begins = if predecessors.is_empty() { CancellationToken::new() } else { turn };
         if predecessors.is_empty() {
             begins.cancel();

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -35,6 +35,8 @@ pub(super) struct Role {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) nice: i32,
+    /// May listen on ports below 1024, and nothing else that root may.
+    pub(super) low_ports: bool,
     /// Our child, started before we became this program.
     pub(super) predecessor: Option<i32>,
 }
@@ -138,13 +140,10 @@ async fn run(
 }
 
 fn start(role: &Role, shared: &Shared) -> Result<Child> {
-    let mut command = std::process::Command::new(&shared.program);
+    let mut command = as_role(role, &shared.program);
     command.arg(role.name).args(&shared.flags).arg("--end-with-parent").stdin(Stdio::null());
     if role.name == "router" {
         command.arg(SOCKETS_FLAG).stdin(sockets::send(&shared.listeners, sockets::Word::default())?);
-    }
-    if role.uid != 0 {
-        command.uid(role.uid).gid(role.gid);
     }
     let mut command = Command::from(command);
     command.kill_on_drop(false);
@@ -153,6 +152,23 @@ fn start(role: &Role, shared: &Shared) -> Result<Child> {
         nice => at_priority(nice, || command.spawn()),
     };
     child.with_context(|| format!("could not start {}", role.name))
+}
+
+/// The program, by that user. A capability outlives the change of user only where somebody sets it up in between, which
+/// util-linux does.
+fn as_role(role: &Role, program: &Path) -> std::process::Command {
+    if role.uid != 0 && role.low_ports {
+        let mut command = std::process::Command::new("setpriv");
+        command.arg(format!("--reuid={}", role.uid)).arg(format!("--regid={}", role.gid));
+        command.args(["--clear-groups", "--inh-caps=-all,+net_bind_service"]);
+        command.args(["--ambient-caps=-all,+net_bind_service", "--"]).arg(program);
+        return command;
+    }
+    let mut command = std::process::Command::new(program);
+    if role.uid != 0 {
+        command.uid(role.uid).gid(role.gid);
+    }
+    command
 }
 
 /// A child has the priority of the thread that makes it, and a user who is not root could not raise it later. Where
