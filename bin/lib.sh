@@ -15,6 +15,10 @@ STACK_CACHE="${RENGA_STACK_CACHE:-$STACK_CACHE_DEFAULT}"
 HEROKU_CLI_DIR="${RENGA_HEROKU_CLI_DIR:-/var/cache/renga/heroku-cli}"
 HEROKU_CLI_VERSION=11.10.0
 
+# Other people's clients, for the tests: those in Python are in bin/clients.txt, and this one of Node.
+CLIENTS_DIR="${RENGA_CLIENTS_DIR:-/var/cache/renga/clients}"
+NODE_CLIENT=heroku-client@3.1.4
+
 # Oldest Node that the official CLI runs on, and what is installed where there is none.
 NODE_MAJOR_MIN=20
 NODE_DIR="${RENGA_NODE_DIR:-/var/cache/renga/node}"
@@ -211,6 +215,29 @@ need_heroku_cli() {
         fi
     ) 8>"$HEROKU_CLI_DIR/lock"
     export PATH="$HEROKU_CLI_DIR/node_modules/.bin:$PATH"
+}
+
+# need_clients: other people's clients of the API, in one folder.
+need_clients() {
+    local wanted fresh="$CLIENTS_DIR.new" wheel
+    need_node
+    wanted=$(cat "$ROOT/bin/clients.txt" && echo "$NODE_CLIENT")
+    mkdir -p "$(dirname "$CLIENTS_DIR")"
+    (
+        flock 8
+        if [ "$(cat "$CLIENTS_DIR/made-from" 2>/dev/null)" != "$wanted" ]; then
+            rm -rf "$fresh"
+            pip_download "$ROOT/bin/clients.txt" "$fresh/wheels"
+            for wheel in "$fresh"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$fresh/python"; done
+            rm -rf "$fresh/wheels"
+            run_logged "$fresh/npm.log" "other people's clients" \
+                npm install --prefix "$fresh" --no-audit --no-fund --no-save --ignore-scripts "$NODE_CLIENT"
+            echo "$wanted" >"$fresh/made-from"
+            rm -rf "$CLIENTS_DIR"
+            mv "$fresh" "$CLIENTS_DIR"
+        fi
+    ) 8>"$CLIENTS_DIR.lock"
+    export RENGA_CLIENTS_DIR="$CLIENTS_DIR"
 }
 
 # === The platform ===

@@ -146,6 +146,7 @@ def organisation(platform, trusted):
 
 def small_groups(platform, app):
     platform.heroku("regions").ends(0).says(r"^ *us\b")
+    platform.heroku("status").ends(0).says(r"Apps: +No known issues at this time")
     platform.heroku("stack", "-a", "contract").ends(0).says(r"\* heroku-24")
     platform.heroku("stack:set", "host", "-a", "contract").ends(0).says(r"next release|host")
     assert platform.api("GET", "/apps/contract")[1]["build_stack"]["name"] == "host"

@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.request
 
-from platform_under_test import HEROKU, Failed, Platform, wait_for
+from platform_under_test import HEROKU, Failed, Platform, wait_for, write_down
 
 
 def test_getting_started():
@@ -138,6 +138,7 @@ def run_locally(platform, repository):
         port = free_port()
         process = subprocess.Popen([program, "local", "web", "--port", str(port)], cwd=local, env=platform.env(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
         try:
+            write_down([str(program), "local", "web"], None, "")
             wait_for(f"{program} local on port {port}", 30, lambda: answers(port))
         finally:
             # As a terminal does it: Ctrl-C reaches the whole foreground.
