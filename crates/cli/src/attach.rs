@@ -17,4 +17,4 @@ mod session;
 mod status;
 mod window;
 
-pub(crate) use command::{ExecArgs, RunArgs, exec, run, run_detached};
+pub(crate) use command::{ExecArgs, InsideArgs, RunArgs, exec, inside, run, run_detached};

@@ -4,13 +4,18 @@ pub(crate) mod apps;
 pub(crate) mod buildpacks;
 pub(crate) mod config;
 pub(crate) mod dynos;
+pub(crate) mod keys;
+pub(crate) mod labs;
 pub(crate) mod logs;
+pub(crate) mod people;
 pub(crate) mod releases;
 pub(crate) mod repository;
 pub(crate) mod session;
 pub(crate) mod shell;
+pub(crate) mod status;
 pub(crate) mod two_factor;
 pub(crate) mod users;
+pub(crate) mod waiting;
 pub(crate) mod why;
 
 use std::io::{self, BufRead as _, Read as _};

@@ -27,6 +27,8 @@ pub(crate) enum Failure {
         #[source]
         cause: serde_json::Error,
     },
+    #[error("RENGA_URL is no URL of a platform: {url:?}")]
+    NoUrl { url: String },
     #[error("HEROKU_HOST names Heroku itself, not a platform of your own")]
     HerokuItself,
     #[error("could not prepare the trusted certificates in {}", file.display())]
@@ -161,6 +163,11 @@ impl Failure {
 
     /// What to do next, where we know it.
     fn advice(&self) -> Option<String> {
+        self.advice_on_place().or_else(|| self.advice_on_work())
+    }
+
+    /// Where the platform is, and as whom to come there.
+    fn advice_on_place(&self) -> Option<String> {
         Some(match self {
             Self::NoPlatform { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
                 "You may not read its endpoints.json. Use the account that runs the platform, or HEROKU_HOST."
@@ -168,15 +175,28 @@ impl Failure {
             }
             Self::NoPlatform { .. } => {
                 "Start one with `renga up`, or say which one is meant: --data-dir DIR, RENGA_DATA_DIR, or \
-                 `renga connect URL` for a platform on another machine."
+                 RENGA_URL and RENGA_API_KEY (or `renga connect URL`) for a platform on another machine."
                     .into()
             }
+            Self::NoUrl { .. } => "Give its address alone: https://HOST or https://HOST:PORT.".into(),
             Self::HerokuItself => "Unset it, or name your platform with --data-dir DIR.".into(),
             Self::NoToken { .. } => {
-                "Sign in with `renga login`, or run this as the user who may read the platform's token file."
+                "Sign in with `renga login`, set RENGA_API_KEY beside RENGA_URL, or run this as the user who may read the \
+                 platform's token file."
+                    .into()
+            }
+            Self::Unreachable { cause, .. } if cause.contains("UnknownIssuer") => {
+                "Its certificate is signed by a CA that this machine does not know. RENGA_CA=FILE names the platform's \
+                 (DATA_DIR/run/ca.pem there); `renga connect URL` pins it by its fingerprint."
                     .into()
             }
             Self::Unreachable { cause, .. } => format!("{cause}. Is it running? `renga up` starts it."),
+            _ => return None,
+        })
+    }
+
+    fn advice_on_work(&self) -> Option<String> {
+        Some(match self {
             Self::Program { program, cause } if cause.kind() == io::ErrorKind::NotFound => {
                 format!("There is no program called {program} in your PATH.")
             }

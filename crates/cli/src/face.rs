@@ -7,6 +7,9 @@ mod completion;
 mod groups;
 mod help;
 mod manual;
+mod mistyped;
+#[cfg(test)]
+mod official;
 mod suggestion;
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode};
@@ -17,8 +20,8 @@ use crate::{Environment, context::Context, plain};
 use completion::Shell;
 pub use groups::misplaced;
 
-/// sysexits.h, EX_USAGE: what was typed can't be meant.
-const EXIT_USAGE: u8 = 64;
+/// What was typed can't be meant; the official command line ends with the same code.
+const EXIT_MISTYPED: u8 = 2;
 /// As shells say that there is no such command.
 const EXIT_NOT_FOUND: u8 = 127;
 
@@ -71,8 +74,13 @@ pub fn parse(
             return ExitCode::from(EXIT_NOT_FOUND);
         }
         // Help and versions are "errors" to clap, which are no failure.
-        error.print().ok();
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE))
+        if !error.use_stderr() {
+            error.print().ok();
+            return ExitCode::SUCCESS;
+        }
+        let names = |word: &&String| described.find_subcommand(word.as_str()).is_some();
+        complain(&mistyped::text(&error, typed.iter().find(names).map(String::as_str)));
+        ExitCode::from(EXIT_MISTYPED)
     })?;
     let context = Context::new(env, jiff::Timestamp::now());
     match parsed.subcommand().and_then(|(name, matches)| plain::run(name, matches, &context)) {

@@ -10,7 +10,7 @@
 //!
 //! Every command is a straight line: find the platform, ask it, show the answer. Results go to stdout, progress to
 //! stderr, and everything that a user reads on failure stands in `errors`. Exit codes: 0, the command's own code for what
-//! runs commands, 2 for a refusal of the API, 64 for what can't be meant, 1 for the rest.
+//! runs commands, 2 for a refusal of the API and for flags that can't be meant, 64 for values that can't, 1 for the rest.
 //!
 //! The crate refuses to read the environment (the binary hands it over), to start a runtime (it blocks, and starts in
 //! milliseconds), to retry what failed, and to decide anything that the platform decides.
@@ -40,7 +40,8 @@ pub use environment::Environment;
 pub use face::{FaceCommand, misplaced, parse, run_face};
 
 use commands::{
-    apps, buildpacks, config, dynos, logs, releases, repository, session, shell, two_factor, users, why,
+    apps, buildpacks, config, dynos, keys, labs, logs, people, releases, repository, session, shell, status,
+    two_factor, users, waiting, why,
 };
 use context::Context;
 use errors::Failure;
@@ -76,11 +77,36 @@ pub enum Command {
     #[command(name = "auth:2fa:enable", visible_alias = "2fa:enable")]
     TwoFactorEnable(two_factor::SwitchArgs),
     /// Log in with the password alone again
-    #[command(name = "auth:2fa:disable", visible_alias = "2fa:disable")]
+    #[command(name = "auth:2fa:disable", visible_aliases = ["2fa:disable", "twofactor:disable"])]
     TwoFactorDisable(two_factor::SwitchArgs),
 
     /// Manage the accounts of this platform (operator)
     Users(users::UsersArgs),
+
+    /// Add a public key to your account
+    #[command(name = "keys:add")]
+    KeysAdd(keys::AddArgs),
+    /// Remove all public keys of your account
+    #[command(name = "keys:clear")]
+    KeysClear(keys::ClearArgs),
+
+    /// List features of your account, and of an app
+    Labs(labs::ListArgs),
+    /// Show what a feature does
+    #[command(name = "labs:info")]
+    LabsInfo(labs::InfoArgs),
+    /// Switch a feature on
+    #[command(name = "labs:enable")]
+    LabsEnable(labs::SwitchArgs),
+    /// Switch a feature off
+    #[command(name = "labs:disable")]
+    LabsDisable(labs::SwitchArgs),
+
+    /// List a team's members
+    Members(people::MembersArgs),
+
+    /// Show what the platform says of itself
+    Status(status::StatusArgs),
 
     /// List your apps
     #[command(visible_alias = "apps:list", alias = "list")]
@@ -100,6 +126,9 @@ pub enum Command {
     /// Delete an app for good
     #[command(visible_aliases = ["apps:destroy", "apps:delete"])]
     Destroy(apps::DestroyArgs),
+    /// Give an app to somebody else, or to a team
+    #[command(name = "apps:transfer")]
+    Transfer(people::TransferArgs),
     /// Show whether an app is in maintenance mode
     Maintenance(apps::MaintenanceArgs),
     /// Show a maintenance page instead of the app
@@ -110,6 +139,9 @@ pub enum Command {
     MaintenanceOff(apps::MaintenanceArgs),
     /// List the host names of an app
     Domains(apps::DomainsArgs),
+    /// Remove all host names of an app but its own
+    #[command(name = "domains:clear")]
+    DomainsClear(apps::DomainsClearArgs),
 
     /// Add a git remote for an app to this repository
     #[command(name = "git:remote")]
@@ -124,17 +156,21 @@ pub enum Command {
     /// List an app's dynos
     Ps(dynos::ListArgs),
     /// Set how many dynos of which size run, or show it
-    #[command(name = "ps:scale", visible_alias = "scale")]
+    #[command(name = "ps:scale", visible_aliases = ["scale", "dyno:scale"])]
     Scale(dynos::ScaleArgs),
     /// Set the size of dynos, or show it
-    #[command(name = "ps:type", visible_aliases = ["ps:resize", "resize"])]
+    #[command(name = "ps:type", visible_aliases = ["ps:resize", "resize", "dyno:resize", "dyno:type"])]
     Resize(dynos::TypeArgs),
     /// Restart all dynos, those of a type, or one
     #[command(name = "ps:restart", visible_aliases = ["restart", "dyno:restart"])]
     Restart(dynos::WhichArgs),
     /// Stop a dyno, or those of a type
-    #[command(name = "ps:stop", visible_aliases = ["stop", "ps:kill", "kill"])]
+    #[command(name = "ps:stop", visible_aliases = ["stop", "ps:kill", "kill", "dyno:stop", "dyno:kill"])]
     Stop(dynos::WhichArgs),
+
+    /// Wait until all dynos run the newest release
+    #[command(name = "ps:wait")]
+    Wait(waiting::WaitArgs),
 
     /// Run a command, or a shell, inside a dyno that runs
     #[command(name = "ps:exec")]
@@ -150,6 +186,10 @@ pub enum Command {
     /// Run a command in a dyno of its own, and leave it alone
     #[command(name = "run:detached")]
     RunDetached(attach::RunArgs),
+
+    /// Run a command inside a dyno that runs
+    #[command(name = "run:inside")]
+    RunInside(attach::InsideArgs),
 
     /// List an app's config vars
     Config(config::ListArgs),
@@ -174,6 +214,9 @@ pub enum Command {
     /// Show what the release command printed
     #[command(name = "releases:output")]
     ReleaseOutput(releases::ReleaseArgs),
+    /// Run the release command of the newest release again, as a new release
+    #[command(name = "releases:retry")]
+    ReleaseRetry(releases::RetryArgs),
     /// Go back to an earlier release
     #[command(visible_alias = "releases:rollback")]
     Rollback(releases::ReleaseArgs),
@@ -199,6 +242,9 @@ pub enum Command {
     /// Run one command on this machine with the app's .env
     #[command(name = "local:run")]
     LocalRun(local::LocalRunArgs),
+    /// Show the version of this tool
+    #[command(name = "local:version")]
+    LocalVersion(local::LocalVersionArgs),
 }
 
 /// Runs one command; the code is what the process ends with.
@@ -229,16 +275,26 @@ fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::TwoFactorEnable(args) => two_factor::enable(context, args),
         Command::TwoFactorDisable(args) => two_factor::disable(context, args),
         Command::Users(args) => users::users(context, args),
+        Command::KeysAdd(args) => keys::add(context, args),
+        Command::KeysClear(args) => keys::clear(context, args),
+        Command::Labs(args) => labs::list(context, args),
+        Command::LabsInfo(args) => labs::info(context, args),
+        Command::LabsEnable(args) => labs::switch(context, args, true),
+        Command::LabsDisable(args) => labs::switch(context, args, false),
+        Command::Members(args) => people::members(context, args),
+        Command::Status(args) => status::status(context, args),
         Command::Apps(args) => apps::list(context, args),
         Command::Create(args) => apps::create(context, args),
         Command::Info(args) => apps::info(context, args),
         Command::Open(args) => apps::open(context, args),
         Command::Rename(args) => apps::rename(context, args),
         Command::Destroy(args) => apps::destroy(context, args),
+        Command::Transfer(args) => people::transfer(context, args),
         Command::Maintenance(args) => apps::maintenance(context, args),
         Command::MaintenanceOn(args) => apps::maintenance_set(context, args, true),
         Command::MaintenanceOff(args) => apps::maintenance_set(context, args, false),
         Command::Domains(args) => apps::domains(context, args),
+        Command::DomainsClear(args) => apps::domains_clear(context, args),
         Command::GitRemote(args) => repository::remote(context, args),
         Command::GitClone(args) => repository::clone(context, args),
         Command::GitCredentials(args) => repository::credentials(context, args),
@@ -247,11 +303,13 @@ fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Resize(args) => dynos::resize(context, args),
         Command::Restart(args) => dynos::restart(context, args),
         Command::Stop(args) => dynos::stop(context, args),
+        Command::Wait(args) => waiting::wait(context, args),
         Command::PsExec(args) => attach::exec(context, args),
         Command::Why(args) => why::why(context, args),
         Command::Logs(args) => logs::logs(context, args),
         Command::Run(args) => attach::run(context, args),
         Command::RunDetached(args) => attach::run_detached(context, args),
+        Command::RunInside(args) => attach::inside(context, args),
         Command::Config(args) => config::list(context, args),
         Command::ConfigSet(args) => config::set(context, args),
         Command::ConfigGet(args) => config::get(context, args),
@@ -260,6 +318,7 @@ fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::Releases(args) => releases::list(context, args),
         Command::ReleaseInfo(args) => releases::info(context, args),
         Command::ReleaseOutput(args) => releases::output(context, args),
+        Command::ReleaseRetry(args) => releases::retry(context, args),
         Command::Rollback(args) => releases::rollback(context, args),
         Command::Buildpacks(args) => buildpacks::list(context, args),
         Command::BuildpackAdd(args) => buildpacks::add(context, args),
@@ -268,6 +327,7 @@ fn dispatch(command: Command, context: &Context<'_>) -> Result<(), Failure> {
         Command::BuildpacksClear(args) => buildpacks::clear(context, args),
         Command::Local(args) => local::local(context, args),
         Command::LocalRun(args) => local::local_run(args),
+        Command::LocalVersion(_) => context.out.print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
 

@@ -16,4 +16,4 @@ mod dotenv;
 mod plan;
 mod supervise;
 
-pub(crate) use command::{LocalArgs, LocalRunArgs, local, local_run};
+pub(crate) use command::{LocalArgs, LocalRunArgs, LocalVersionArgs, local, local_run};

@@ -6,6 +6,7 @@
 //!
 //! What asks more than one question, or decides anything, is a command with code of its own, in `commands`.
 
+mod own_rows;
 mod row;
 mod rows;
 
@@ -20,19 +21,23 @@ use crate::{
     output::{Paint, pairs, table},
     platform::PlaceArgs,
 };
-use row::{On, Row, Shown, Source};
+use row::{Kind, On, Row, Shown, Source};
 
 /// Bytes of a file that goes into a request: certificates and keys are some kilobytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// All of them, to be parsed and described with the others.
 pub(crate) fn commands() -> impl Iterator<Item = Command> {
-    rows::ROWS.iter().map(Row::command)
+    all().map(Row::command)
+}
+
+fn all() -> impl Iterator<Item = &'static Row> {
+    rows::ROWS.iter().chain(&own_rows::ROWS)
 }
 
 /// None: it is none of ours.
 pub(crate) fn run(name: &str, matches: &ArgMatches, context: &Context<'_>) -> Option<Result<(), Failure>> {
-    let row = rows::ROWS.iter().find(|row| row.name == name)?;
+    let row = all().find(|row| row.name == name)?;
     Some(Call { row, matches, context }.run())
 }
 
@@ -83,7 +88,7 @@ impl Call<'_> {
     /// What the words in braces stand for.
     fn values(&self, platform: &Platform, app: Option<&str>) -> Result<Vec<(&'static str, String)>, Failure> {
         let mut values: Vec<(&str, String)> = app.map(|app| ("app", app.to_owned())).into_iter().collect();
-        for word in self.row.words {
+        for word in self.row.words.iter().filter(|word| !matches!(word.kind, Kind::Switch(_))) {
             if let Some(value) = self.matches.get_one::<String>(word.id) {
                 values.push((word.id, value.clone()));
             } else if let Some(list) = word.only_of {
@@ -141,31 +146,38 @@ impl Call<'_> {
         if self.row.body.is_empty() {
             return Ok(None);
         }
-        let mut body = Map::new();
+        let mut body = Value::Object(Map::new());
         for (field, source) in self.row.body {
             let given =
                 |id: &str| values.iter().find(|(name, _)| *name == id).map(|(_, value)| value.as_str());
-            match source {
-                Source::Text(id) => drop(given(id).map(|text| body.insert((*field).into(), text.into()))),
-                Source::TextOrNull(id) => drop(body.insert((*field).into(), given(id).into())),
+            let value = match source {
+                Source::Text(id) => given(id).map(Value::from),
+                Source::TextOrNull(id) => Some(given(id).into()),
+                Source::Number(id) => {
+                    given(id).map(|text| text.parse::<i64>().map_or(text.into(), Value::from))
+                }
                 Source::List(id) => {
-                    let list = given(id).map(|text| text.split(',').map(str::trim).collect::<Vec<_>>());
-                    drop(list.map(|list| body.insert((*field).into(), list.into())));
+                    given(id).map(|text| text.split(',').map(str::trim).collect::<Vec<_>>().into())
                 }
-                Source::File(id) => {
-                    let text = read(given(id).unwrap_or_default())?;
-                    body.insert((*field).into(), text.into());
-                }
-                Source::Flag(value) => drop(body.insert((*field).into(), (*value).into())),
+                Source::File(id) => Some(read(given(id).unwrap_or_default())?.into()),
+                Source::Flag(value) => Some((*value).into()),
+                Source::Is(text) => Some((*text).into()),
+            };
+            if let Some(value) = value {
+                put(&mut body, field, value);
             }
         }
-        Ok(Some(Value::Object(body)))
+        Ok(Some(body))
     }
 
     fn show(&self, answer: &Value) -> Result<(), Failure> {
         let out = self.context.out;
         if self.matches.get_flag("json") {
             return out.json(answer);
+        }
+        if let Some((_, template)) = self.row.instead.filter(|(switch, _)| self.matches.get_flag(switch)) {
+            let items = answer.as_array().map_or(std::slice::from_ref(answer), Vec::as_slice);
+            return out.print(&items.iter().map(|item| filled(template, item)).collect::<String>());
         }
         match &self.row.shown {
             Shown::Done(_) => Ok(()),
@@ -186,6 +198,26 @@ impl Call<'_> {
             }
         }
     }
+}
+
+/// `client/id` is a member of a member.
+fn put(body: &mut Value, field: &str, value: Value) {
+    let place = field.split('/').fold(body, |place, part| &mut place[part]);
+    *place = value;
+}
+
+/// `{/pointer}` is replaced by what stands there.
+fn filled(template: &str, item: &Value) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, (pointer, after))) =
+        rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+    {
+        text += before;
+        text += &text_at(item, pointer);
+        rest = after;
+    }
+    text + rest
 }
 
 /// A value for people: lists by commas, nothing for null.

@@ -85,6 +85,36 @@ pub struct ExecArgs {
     pub command: Vec<String>,
 }
 
+/// `run:inside`
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Examples:\n  renga run:inside web.1 bash -a times\n  renga run:inside worker.2 -- ps aux\n\n\
+                        The same as ps:exec, with the dyno in front.\nThe exit code is the command's."
+)]
+pub struct InsideArgs {
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// No terminal: bytes go through as they are
+    #[arg(long)]
+    pub no_tty: bool,
+    /// Accepted for the sake of habit: the exit code is always the command's
+    #[arg(short = 'x', long, hide = true)]
+    pub exit_code: bool,
+    /// Accepted for the sake of habit
+    #[arg(long, hide = true)]
+    pub no_launcher: bool,
+    /// The dyno
+    pub dyno: String,
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+pub(crate) fn inside(context: &Context<'_>, args: &InsideArgs) -> Result<(), Failure> {
+    let InsideArgs { app, no_tty, dyno, command, .. } = args.clone();
+    exec(context, &ExecArgs { app, dyno, no_tty, command })
+}
+
 pub(crate) fn run(context: &Context<'_>, args: &RunArgs) -> Result<(), Failure> {
     let args = args.clone().with_late_flags()?;
     let on = context.on_app(&args.app)?;

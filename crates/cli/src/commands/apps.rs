@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, io::IsTerminal as _, process::Stdio};
 
 use renga_wire::{
     Account, App, AppCreate, AppUpdate, BuildpackUpdate, BuildpackUpdates, Collaborator, Domain, Dyno,
+    TeamAppCreate,
 };
 use serde_json::{Value, json};
 use ureq::http::Method;
@@ -25,9 +26,15 @@ use crate::{
 pub struct ListArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Apps that you collaborate on, too
+    /// Apps of your teams, too
     #[arg(short = 'A', long)]
     pub all: bool,
+    /// Apps of this team
+    #[arg(short, long, conflicts_with = "all")]
+    pub team: Option<String>,
+    /// Your own apps and those that you collaborate on, which is the default
+    #[arg(short, long, conflicts_with_all = ["all", "team"])]
+    pub personal: bool,
     /// Print as JSON
     #[arg(short, long)]
     pub json: bool,
@@ -57,6 +64,12 @@ pub struct CreateArgs {
     /// Buildpack to build with
     #[arg(short, long)]
     pub buildpack: Option<String>,
+    /// Team that is to own it
+    #[arg(short, long)]
+    pub team: Option<String>,
+    /// Where it is to run; renga regions lists what there is
+    #[arg(long)]
+    pub region: Option<String>,
     #[command(flatten)]
     pub place: PlaceArgs,
     /// Print as JSON
@@ -129,6 +142,14 @@ pub struct DomainsArgs {
     pub json: bool,
 }
 
+/// `domains:clear`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  renga domains:clear -a times")]
+pub struct DomainsClearArgs {
+    #[command(flatten)]
+    pub app: AppArgs,
+}
+
 /// Of all apps that the caller may see, for completion: nothing is said of what goes wrong.
 pub(crate) fn names(env: &Environment) -> Vec<String> {
     let context = Context::new(env, jiff::Timestamp::now());
@@ -139,13 +160,17 @@ pub(crate) fn names(env: &Environment) -> Vec<String> {
 
 pub(crate) fn list(context: &Context<'_>, args: &ListArgs) -> Result<(), Failure> {
     let on = context.platform(&args.place)?;
-    let mut apps: Vec<App> = on.client.list(if args.all { "/apps" } else { "/users/~/apps" })?;
+    let path = match &args.team {
+        Some(team) => format!("/teams/{}/apps", segment(team)),
+        None => if args.all { "/apps" } else { "/users/~/apps" }.to_owned(),
+    };
+    let mut apps: Vec<App> = on.client.list(&path)?;
     apps.sort_by(|a, b| a.name.cmp(&b.name));
     if args.json {
         return context.out.json(&apps);
     }
     if apps.is_empty() {
-        return context.out.print("You have no apps.\n");
+        return context.out.print("You have no apps.\nMake one by: renga create\n");
     }
     let account: Account = on.client.get("/account")?;
     let (mine, others): (Vec<_>, Vec<_>) = apps.iter().partition(|app| app.owner.email == account.email);
@@ -166,13 +191,22 @@ pub(crate) fn list(context: &Context<'_>, args: &ListArgs) -> Result<(), Failure
     context.out.print(&text)
 }
 
+fn of_team(asked: &AppCreate, team: &str) -> TeamAppCreate {
+    let AppCreate { name, stack, region, .. } = asked.clone();
+    TeamAppCreate { name, stack, region, team: Some(team.to_owned()), ..TeamAppCreate::default() }
+}
+
 pub(crate) fn create(context: &Context<'_>, args: &CreateArgs) -> Result<(), Failure> {
     let on = context.platform(&args.place)?;
     let name = args.name.clone().or_else(|| args.app.clone());
     let named = name.as_deref().map_or_else(|| "app".into(), |name| context.out.app_doing(name));
     let progress = context.out.doing(&format!("Creating {named}"));
-    let asked = AppCreate { name, stack: args.stack.clone(), ..AppCreate::default() };
-    let app: App = on.client.post("/apps", &asked)?;
+    let asked =
+        AppCreate { name, stack: args.stack.clone(), region: args.region.clone(), ..AppCreate::default() };
+    let app: App = match &args.team {
+        Some(team) => on.client.post("/teams/apps", &of_team(&asked, team))?,
+        None => on.client.post("/apps", &asked)?,
+    };
     progress.done_with(&match asked.name {
         Some(_) => format!("done, stack is {}", app.stack.name),
         None => format!("done, {}, stack is {}", context.out.app_doing(&app.name), app.stack.name),
@@ -186,6 +220,12 @@ pub(crate) fn create(context: &Context<'_>, args: &CreateArgs) -> Result<(), Fai
     }
     let url = on.place.git_url(&app.name);
     let free = |remote: &git::Remote| remote.name != args.remote;
+    if !args.no_remote && !git::is_repository() {
+        context.out.note(&format!(
+            "This folder is no git repository: after `git init`, renga git:remote --app {} adds the remote to push to.\n",
+            app.name
+        ));
+    }
     if !args.no_remote && git::is_repository() && git::remotes().iter().all(free) {
         git::set_remote(&args.remote, &url)?;
         super::trust_repository(context, &on.place)?;
@@ -390,6 +430,18 @@ pub(crate) fn domains(context: &Context<'_>, args: &DomainsArgs) -> Result<(), F
         text += &table(&rows);
     }
     out.print(&text)
+}
+
+pub(crate) fn domains_clear(context: &Context<'_>, args: &DomainsClearArgs) -> Result<(), Failure> {
+    let on = context.on_app(&args.app)?;
+    let progress =
+        context.out.doing(&format!("Removing all domains from {}", context.out.app_doing(&on.app)));
+    let domains: Vec<Domain> = on.client.list(&on.path("/domains"))?;
+    for domain in domains.iter().filter(|domain| domain.kind == "custom") {
+        on.client.act(Method::DELETE, &on.path(&format!("/domains/{}", segment(&domain.hostname))))?;
+    }
+    progress.done();
+    Ok(())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub struct ListArgs {
     #[command(flatten)]
     pub app: AppArgs,
     /// Print as JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub json: bool,
 }
 

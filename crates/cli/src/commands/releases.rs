@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use renga_wire::{Release, ReleaseCreate};
+use renga_wire::{Formation, Release, ReleaseCreate};
 
 use crate::{
     app::AppArgs,
@@ -55,6 +55,14 @@ pub struct InfoArgs {
 pub struct ReleaseArgs {
     /// The release, as v10
     pub release: Option<String>,
+    #[command(flatten)]
+    pub app: AppArgs,
+}
+
+/// `releases:retry`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  renga releases:retry -a times")]
+pub struct RetryArgs {
     #[command(flatten)]
     pub app: AppArgs,
 }
@@ -146,6 +154,34 @@ pub(crate) fn rollback(context: &Context<'_>, args: &ReleaseArgs) -> Result<(), 
          To undo, run: renga rollback v{}\n",
         made.version.saturating_sub(1)
     ));
+    match &made.output_stream_url {
+        Some(url) => {
+            context.out.note("Running release command...\n");
+            stream(context, &on, url)
+        }
+        None => Ok(()),
+    }
+}
+
+/// The newest release's code once more: its release command runs again.
+pub(crate) fn retry(context: &Context<'_>, args: &RetryArgs) -> Result<(), Failure> {
+    let on = context.on_app(&args.app)?;
+    let newest = find(&on, None)?;
+    let formation: Vec<Formation> = on.client.list(&on.path("/formation"))?;
+    let slug = newest.slug.as_ref().filter(|_| formation.iter().any(|row| row.process_type == "release"));
+    let slug = slug.ok_or_else(|| {
+        Failure::Usage(format!("⬢ {} has no release command: there is nothing to retry.", on.app))
+    })?;
+    let progress =
+        context.out.doing(&format!("Retrying v{} on {}", newest.version, context.out.app_doing(&on.app)));
+    let description = format!("Retry of v{}: {}", newest.version, newest.description);
+    let asked = ReleaseCreate {
+        slug: Some(slug.id.to_string()),
+        description: Some(description),
+        ..ReleaseCreate::default()
+    };
+    let made: Release = on.client.post(&on.path("/releases"), &asked)?;
+    progress.done_with(&format!("done, v{}", made.version));
     match &made.output_stream_url {
         Some(url) => {
             context.out.note("Running release command...\n");

@@ -57,6 +57,11 @@ pub struct LocalRunArgs {
     pub command: Vec<String>,
 }
 
+/// `local:version`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  renga local:version")]
+pub struct LocalVersionArgs {}
+
 pub(crate) fn local(context: &Context<'_>, args: &LocalArgs) -> Result<(), Failure> {
     let procfile = fs::read_to_string(&args.procfile)
         .map_err(|cause| Failure::Procfile { file: args.procfile.clone(), cause })?;

@@ -5,6 +5,7 @@ use ureq::http::Method;
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
     pub(crate) about: &'static str,
     /// Whole command lines.
     pub(crate) examples: &'static [&'static str],
@@ -19,6 +20,8 @@ pub(crate) struct Row {
     /// Asks for the app's name first, or for `--confirm`.
     pub(crate) confirmed: bool,
     pub(crate) shown: Shown,
+    /// A switch, and what is printed of the answer (of each item of a list) when it is given.
+    pub(crate) instead: Option<(&'static str, &'static str)>,
 }
 
 /// Of HTTP; the type of others is no constant.
@@ -65,16 +68,22 @@ pub(crate) enum Kind {
     Value(Option<char>),
     /// The same, without which the command makes no sense.
     Needed(Option<char>),
+    /// `--id`, `-i`: there or not.
+    Switch(Option<char>),
 }
 
 pub(crate) enum Source {
     Text(&'static str),
     TextOrNull(&'static str),
+    /// A number, if it is one: the platform refuses anything else.
+    Number(&'static str),
     /// Words between commas.
     List(&'static str),
     /// The content of the file of that name.
     File(&'static str),
     Flag(bool),
+    /// Always this text.
+    Is(&'static str),
 }
 
 pub(crate) enum Shown {
@@ -92,6 +101,7 @@ impl Row {
     pub(crate) fn command(&self) -> Command {
         let examples: String = self.examples.iter().map(|line| format!("\n  {line}")).collect();
         let mut command = Command::new(self.name)
+            .visible_aliases(self.aliases)
             .about(self.about)
             .after_help(format!("Examples:{examples}"))
             .args(self.words.iter().map(Word::arg));
@@ -111,8 +121,8 @@ impl Row {
             .value_name("DIR")
             .value_parser(clap::value_parser!(std::path::PathBuf))
             .help_heading("Platform")
-            .help("Data directory of the platform on this machine [default: $RENGA_DATA_DIR, $HEROKU_HOST, /var/lib/renga]");
-        let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print as JSON");
+            .help("Data directory of the platform on this machine [default: $RENGA_URL, $RENGA_DATA_DIR, $HEROKU_HOST, /var/lib/renga]");
+        let json = Arg::new("json").short('j').long("json").action(ArgAction::SetTrue).help("Print as JSON");
         command.arg(json).arg(data_dir)
     }
 }
@@ -124,6 +134,9 @@ impl Word {
             Kind::Place => arg.required(true),
             Kind::Value(short) => with_short(arg.long(self.id), short),
             Kind::Needed(short) => with_short(arg.long(self.id), short).required(true),
+            Kind::Switch(short) => {
+                with_short(arg.long(self.id), short).action(ArgAction::SetTrue).num_args(0)
+            }
         }
     }
 }

@@ -1,18 +1,19 @@
-//! The table.
+//! The table, and what its parts share: apps and teams here, what is of accounts in `own_rows`.
 
 use super::row::{
     Kind::{Needed, Place, Value},
     On, Row, Shown, Source, Verb, Word,
 };
 
-const fn word(id: &'static str, kind: super::row::Kind, help: &'static str) -> Word {
+pub(super) const fn word(id: &'static str, kind: super::row::Kind, help: &'static str) -> Word {
     Word { id, kind, help, only_of: None }
 }
 
 /// What most rows do not say.
-const fn row(name: &'static str, about: &'static str, method: Verb, path: &'static str) -> Row {
+pub(super) const fn row(name: &'static str, about: &'static str, method: Verb, path: &'static str) -> Row {
     Row {
         name,
+        aliases: &[],
         about,
         examples: &[],
         on: On::App,
@@ -23,6 +24,7 @@ const fn row(name: &'static str, about: &'static str, method: Verb, path: &'stat
         body: &[],
         confirmed: false,
         shown: Shown::Facts(&[]),
+        instead: None,
     }
 }
 
@@ -30,7 +32,7 @@ const EMAIL: Word = word("email", Place, "Address of the account");
 const HOSTNAME: Word = word("hostname", Place, "Host name, such as www.example.com or *.example.com");
 const FEATURE: Word = word("feature", Place, "Name of the feature");
 const TEAM: Word = word("team", Needed(Some('t')), "Team");
-const ROLE: Word = word("role", Needed(None), "admin, member or collaborator");
+const ROLE: Word = word("role", Needed(Some('r')), "admin, member or collaborator");
 const NAME: Word = Word {
     id: "name",
     kind: Value(None),
@@ -65,7 +67,7 @@ const FEATURE_FACTS: Shown = Shown::Facts(&[
     ("Docs", "/doc_url"),
 ]);
 
-pub(super) static ROWS: [Row; 25] = [
+pub(super) static ROWS: [Row; 32] = [
     // === access ===
     Row {
         examples: &["renga access -a times"],
@@ -245,22 +247,13 @@ pub(super) static ROWS: [Row; 25] = [
     // === teams ===
     Row {
         examples: &["renga teams"],
+        aliases: &["orgs"],
         on: On::Account,
         shown: Shown::Rows {
             columns: &[("Team", "/name"), ("Role", "/role")],
             none: "You are not in any teams.",
         },
         ..row("teams", "List the teams that you are in", Verb::Get, "/teams")
-    },
-    Row {
-        examples: &["renga members -t shop"],
-        on: On::Account,
-        words: &[TEAM],
-        shown: Shown::Rows {
-            columns: &[("Email", "/email"), ("Role", "/role")],
-            none: "The team has no members.",
-        },
-        ..row("members", "List a team's members", Verb::Get, "/teams/{team}/members")
     },
     Row {
         examples: &["renga members:add ann@example.com --role member -t shop"],
@@ -285,7 +278,99 @@ pub(super) static ROWS: [Row; 25] = [
         shown: Shown::Done("Removing {email} from {team}"),
         ..row("members:remove", "Remove somebody from a team", Verb::Delete, "/teams/{team}/members/{email}")
     },
+    Row {
+        examples: &["renga teams:create shop"],
+        on: On::Account,
+        words: &[word("name", Place, "Name of the team")],
+        body: &[("name", Source::Text("name"))],
+        shown: Shown::Done("Creating the team {name}"),
+        ..row("teams:create", "Make a team, of which you are the admin", Verb::Post, "/teams")
+    },
+    Row {
+        examples: &["renga teams:invitations -t shop"],
+        on: On::Account,
+        words: &[TEAM],
+        shown: Shown::Rows {
+            columns: &[
+                ("Email", "/user/email"),
+                ("Role", "/role"),
+                ("Invited By", "/invited_by/email"),
+                ("ID", "/id"),
+            ],
+            none: "Nobody is invited to the team.",
+        },
+        ..row("teams:invitations", "List who is invited to a team", Verb::Get, "/teams/{team}/invitations")
+    },
+    Row {
+        examples: &["renga teams:invite ann@example.com --role member -t shop"],
+        on: On::Account,
+        words: &[EMAIL, ROLE, TEAM],
+        body: &[("email", Source::Text("email")), ("role", Source::Text("role"))],
+        shown: Shown::Done("Inviting {email} to {team} as {role}"),
+        ..row(
+            "teams:invite",
+            "Invite somebody, who then has to accept",
+            Verb::Put,
+            "/teams/{team}/invitations",
+        )
+    },
+    Row {
+        examples: &["renga teams:uninvite ann@example.com -t shop"],
+        on: On::Account,
+        words: &[EMAIL, TEAM],
+        shown: Shown::Done("Revoking the invitation of {email} to {team}"),
+        ..row("teams:uninvite", "Take an invitation back", Verb::Delete, "/teams/{team}/invitations/{email}")
+    },
+    Row {
+        examples: &["renga teams:accept 1f0a4c6e-..."],
+        on: On::Account,
+        words: &[word("invitation", Place, "The invitation's token, as whoever invited you was told it")],
+        shown: Shown::Done("Accepting the invitation"),
+        ..row(
+            "teams:accept",
+            "Accept an invitation to a team",
+            Verb::Post,
+            "/teams/invitations/{invitation}/accept",
+        )
+    },
     // === what there is ===
+    Row {
+        examples: &["renga buildpacks:search", "renga buildpacks:search --json"],
+        on: On::Account,
+        shown: Shown::Rows {
+            columns: &[("Namespace", "/namespace"), ("Name", "/name"), ("Description", "/description")],
+            none: "There are no buildpacks.",
+        },
+        ..row("buildpacks:search", "List the buildpacks that are built in", Verb::Get, "/buildpacks")
+    },
+    Row {
+        examples: &["renga buildpacks:info heroku/python"],
+        on: On::Account,
+        words: &[word("buildpack", Place, "Namespace and name, as heroku/python")],
+        shown: Shown::Facts(&[
+            ("Namespace", "/namespace"),
+            ("Name", "/name"),
+            ("Description", "/description"),
+            ("Category", "/category"),
+            ("Source", "/source/type"),
+        ]),
+        ..row("buildpacks:info", "Show a buildpack that is built in", Verb::Get, "/buildpacks/{buildpack}")
+    },
+    Row {
+        examples: &["renga buildpacks:versions heroku/python"],
+        on: On::Account,
+        words: &[word("buildpack", Place, "Namespace and name, as heroku/python")],
+        shown: Shown::Rows {
+            columns: &[("Version", "/release"), ("Released At", "/created_at"), ("Status", "/status")],
+            none: "There are no versions.",
+        },
+        ..row(
+            "buildpacks:versions",
+            "List versions of a buildpack that is built in",
+            Verb::Get,
+            "/buildpacks/{buildpack}/revisions",
+        )
+    },
     Row {
         examples: &["renga regions"],
         on: On::Account,
@@ -297,6 +382,7 @@ pub(super) static ROWS: [Row; 25] = [
     },
     Row {
         examples: &["renga stack -a times"],
+        aliases: &["apps:stacks"],
         shown: Shown::Rows {
             columns: &[("Stack", "/name"), ("State", "/state"), ("Default", "/default")],
             none: "There are no stacks.",
@@ -310,6 +396,7 @@ pub(super) static ROWS: [Row; 25] = [
     },
     Row {
         examples: &["renga stack:set heroku-24 -a times"],
+        aliases: &["apps:stacks:set"],
         words: &[word("stack", Place, "Name of the stack")],
         body: &[("build_stack", Source::Text("stack"))],
         shown: Shown::Done("Setting stack of {app} to {stack} for its next build"),
@@ -323,8 +410,8 @@ mod tests {
 
     #[test]
     fn every_example_is_understood_and_every_word_in_braces_is_asked_for() {
-        let program = clap::Command::new("renga").subcommands(ROWS.iter().map(Row::command));
-        for row in &ROWS {
+        let program = clap::Command::new("renga").subcommands(super::super::all().map(Row::command));
+        for row in super::super::all() {
             assert!(!row.examples.is_empty(), "{}", row.name);
             for example in row.examples {
                 let parsed = program.clone().try_get_matches_from(example.split(' '));

@@ -13,7 +13,7 @@ use crate::{Environment, errors::Failure, netrc::Netrc};
 /// Which platform is meant; every command that talks to one has this.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PlaceArgs {
-    /// Data directory of the platform on this machine [default: $RENGA_DATA_DIR, $HEROKU_HOST, /var/lib/renga]
+    /// Data directory of the platform on this machine [default: $RENGA_URL, $RENGA_DATA_DIR, $HEROKU_HOST, /var/lib/renga]
     #[arg(long, value_name = "DIR", help_heading = "Platform")]
     pub data_dir: Option<PathBuf>,
 }
@@ -46,6 +46,9 @@ struct Endpoints {
 
 impl Place {
     pub(crate) fn find(args: &PlaceArgs, env: &Environment) -> Result<Self, Failure> {
+        if let (None, Some(url)) = (&args.data_dir, env.get("RENGA_URL")) {
+            return Self::of_url(url, env);
+        }
         let named = args.data_dir.clone().or_else(|| env.path("RENGA_DATA_DIR"));
         if let Some(data_dir) = named {
             return Self::of_data_dir(&data_dir, env);
@@ -75,6 +78,30 @@ impl Place {
             token: None,
         };
         place.token = place.token_of_variables(env).or_else(|| token_in(&endpoints.token_file));
+        place.token = place.token.take().or_else(|| place.token_saved(env));
+        Ok(place)
+    }
+
+    /// A platform anywhere, of which no more is known than its URL: git is served beside the API.
+    fn of_url(url: &str, env: &Environment) -> Result<Self, Failure> {
+        let api = url.trim().trim_end_matches('/').to_owned();
+        let is_url = ["https://", "http://"].iter().any(|scheme| {
+            api.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '@']))
+        });
+        if !is_url {
+            return Err(Failure::NoUrl { url: api });
+        }
+        if api.ends_with("heroku.com") {
+            return Err(Failure::HerokuItself);
+        }
+        let mut place = Self {
+            git_host: authority(&api).to_owned(),
+            git_host_aliases: Vec::new(),
+            ca: env.path("RENGA_CA"),
+            data_dir: None,
+            token: env.get("RENGA_API_KEY").map(Secret::new),
+            api,
+        };
         place.token = place.token.take().or_else(|| place.token_saved(env));
         Ok(place)
     }
@@ -203,6 +230,28 @@ mod tests {
         assert_eq!(token("heroku.com"), "T");
         assert_eq!(token("http://localhost:9"), "T");
         assert_eq!(token("http://localhost:4000"), "K");
+    }
+
+    #[test]
+    fn a_url_and_a_key_are_enough() {
+        let find = |url: &str| {
+            let env = [
+                ("RENGA_URL", url),
+                ("RENGA_API_KEY", "K"),
+                ("RENGA_DATA_DIR", "/nowhere"),
+                ("HOME", "/none"),
+            ];
+            Place::find(&PlaceArgs::default(), &Environment::from(env))
+        };
+        let place = find("https://paas.example:4443/").unwrap();
+        assert_eq!((place.api.as_str(), place.machine()), ("https://paas.example:4443", "paas.example:4443"));
+        assert_eq!(place.git_url("times"), "https://paas.example:4443/times.git");
+        assert_eq!((place.token.unwrap().expose(), place.ca), ("K", None));
+        for wrong in
+            ["paas.example", "https://", "ftp://x", "https://a@b", "https://x/y", "https://api.heroku.com"]
+        {
+            assert!(find(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

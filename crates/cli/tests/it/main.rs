@@ -11,4 +11,5 @@ mod local;
 mod logs;
 mod plain;
 mod proxy;
+mod rows;
 mod shell;
