@@ -34,6 +34,13 @@ def soak_heroku_rs():
         here.run(*walk, env={"SSL_CERT_FILE": here.platform.endpoints["ca"]}).ends().says("heroku_rs has done everything")
 
 
+def soak_heroku_go():
+    """The library of the Terraform provider; `bin/soak go-client` builds it."""
+    with Override() as here:
+        walk = [os.environ["RENGA_GO_CLIENT"], here.platform.token(), uploaded(here)]
+        here.run(*walk, env={"SSL_CERT_FILE": here.platform.endpoints["ca"]}).ends().says("heroku-go has done everything")
+
+
 def heroku3(here):
     status, made = here.api("POST", "/renga/users", {"email": COLLEAGUE, "password": "correct horse battery"})
     assert status == 201, made

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::{
     IdName, Site, Time, UserRef,
-    flag::{flag, flag_or_none},
     ids::{derived_id, named},
+    loose::{flag, flag_or_none, list_or_null},
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -140,6 +140,7 @@ impl BuildpackInstallation {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuildpackUpdates {
+    #[serde(deserialize_with = "list_or_null")]
     pub updates: Vec<BuildpackUpdate>,
 }
 

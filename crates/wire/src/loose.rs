@@ -1,4 +1,5 @@
-//! Yes or no, as clients write it: some (heroku3 of PyPI) send 0 and 1.
+//! What clients write in place of what is meant: heroku3 (PyPI) sends 0 and 1 for no and yes, heroku-go (and so the
+//! Terraform provider) `null` for an empty list.
 
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -29,9 +30,17 @@ pub(crate) fn flag_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
     written.map(Written::meant).transpose()
 }
 
+pub(crate) fn list_or_null<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::{AppUpdate, FeatureUpdate};
+    use crate::{AppUpdate, BuildpackUpdates, FeatureUpdate};
 
     #[test]
     fn numbers_stand_for_flags() {
@@ -48,5 +57,13 @@ mod tests {
         assert_eq!(maintenance("{}"), Some(None));
         assert_eq!(maintenance(r#"{"maintenance":null}"#), Some(None));
         assert_eq!(maintenance(r#"{"maintenance":-1}"#), None);
+    }
+    #[test]
+    fn null_stands_for_an_empty_list() {
+        let updates =
+            |text: &str| serde_json::from_str::<BuildpackUpdates>(text).map(|u| u.updates.len()).ok();
+        assert_eq!(updates(r#"{"updates":null}"#), Some(0));
+        assert_eq!(updates(r#"{"updates":[{"buildpack":"heroku/python"}]}"#), Some(1));
+        assert_eq!(updates("{}"), None);
     }
 }
