@@ -2,6 +2,7 @@
 login to the last command of the groups that no other test goes through.
 """
 
+import pathlib
 import re
 import urllib.parse
 
@@ -14,6 +15,7 @@ TEAM = "weavers"
 
 def test_the_whole_command_line_under_herokus_names():
     with Override() as here:
+        port_443_is_all_that_the_server_may(here)
         log_in_with_a_browser(here)
         create_push_and_clone(here)
         logs_and_one_offs(here)
@@ -25,6 +27,13 @@ def test_the_whole_command_line_under_herokus_names():
         what_is_elsewhere_is_refused(here)
         commands_of_this_machine(here)
         log_out(here)
+
+
+def port_443_is_all_that_the_server_may(here):
+    status = pathlib.Path(f"/proc/{here.platform.role_pids()['server']}/status").read_text()
+    held = dict(re.findall(r"^(Cap\w+|Uid):\s+(\w+)", status, re.M))
+    # CAP_NET_BIND_SERVICE is bit 10.
+    assert held["Uid"] != "0" and {int(held[name], 16) for name in ("CapPrm", "CapEff", "CapAmb")} == {1 << 10}, held
 
 
 # === who ===
