@@ -93,16 +93,14 @@ def restored(first, file):
 def refused_backups(platform, file):
     """Whatever is wrong is said, and nothing is left behind."""
     whole = file.read_bytes()
-    damaged = bytearray(whole)
-    damaged[len(whole) // 2] ^= 1
-    stories = {
-        "in the middle|damaged": whole[: len(whole) // 2],
-        "the middle|damaged|changed": bytes(damaged),
-        "no backup": b"something else entirely\n" * 100,
-        "no backup that": b"",
-    }
+    stories = [
+        ("in the middle|damaged", whole[: len(whole) // 2]),
+        *(("damaged", changed_at(whole, len(whole) * part // 8)) for part in (2, 4, 6)),
+        ("no backup", b"something else entirely\n" * 100),
+        ("no backup that", b""),
+    ]
     bad, target = platform.home / "bad.backup", platform.home / "nothing"
-    for words, content in stories.items():
+    for words, content in stories:
         bad.write_bytes(content)
         done = restore(bad, target)
         said = done.stderr
@@ -112,6 +110,12 @@ def refused_backups(platform, file):
         assert not left, left
     done = restore(file, platform.data)
     assert done.returncode == 1 and "not empty" in done.stderr, done.stderr
+
+
+def changed_at(whole, place):
+    changed = bytearray(whole)
+    changed[place] ^= 1
+    return bytes(changed)
 
 
 class PushLoop:

@@ -204,7 +204,7 @@ fn small(entry: &mut impl Read, path: &str, bytes_max: u64) -> Result<(Member, V
     let mut content = Digesting::new(entry.take(bytes_max + 1));
     content.read_to_end(&mut text).map_err(ends_early)?;
     if text.len() as u64 > bytes_max {
-        bail!("{path} in it has more than {bytes_max} bytes");
+        bail!("{path} in it has more than {bytes_max} bytes: it was changed or damaged");
     }
     Ok((content.member(path.to_owned()), text))
 }
@@ -216,7 +216,7 @@ fn unpack_one(
     unpacked: &mut Unpacked,
 ) -> Result<Member> {
     let kind = Kind::parse(path).filter(|_| entry.header().entry_type().is_file());
-    let kind = kind.with_context(|| format!("{path:?} in it is nothing that a backup holds"))?;
+    let kind = kind.with_context(|| format!("{path:?} in it is nothing that a backup holds: it was changed or damaged"))?;
     if let Kind::Pointers(app) = kind {
         let (member, text) = small(entry, path, SMALL_BYTES_MAX)?;
         let pointers = serde_json::from_slice(&text).with_context(|| format!("{path} is damaged"))?;
@@ -236,7 +236,7 @@ fn unpack_one(
     if let Kind::Layer(digest) = &kind
         && member.sha256 != digest.as_str()
     {
-        bail!("layer {digest} in it does not have the content that its name says");
+        bail!("layer {digest} in it does not have the content that its name says: it was changed or damaged");
     }
     Ok(member)
 }
@@ -264,7 +264,7 @@ fn place(kind: &Kind, layout: &Layout) -> PathBuf {
 fn compare(seen: &[Member], manifest: &[u8]) -> Result<()> {
     let manifest: Manifest = serde_json::from_slice(manifest).context("its list of contents is damaged")?;
     if manifest.members.len() != seen.len() {
-        bail!("it holds {} files, and its list of contents names {}", seen.len(), manifest.members.len());
+        bail!("it holds {} files, and its list of contents names {}: it was changed or damaged", seen.len(), manifest.members.len());
     }
     for (seen, named) in seen.iter().zip(&manifest.members) {
         if seen != named {
