@@ -10,7 +10,7 @@ use crate::{
     execs,
     loops::{
         builds::Builds, deletions::Deletions, formation::Formations, garbage::Garbage, inventory,
-        letters::Letters, one_offs::OneOffs, releases::Releases, routes::Routes, sleep, usage,
+        letters::Letters, one_offs::OneOffs, outbox, releases::Releases, routes::Routes, sleep, usage,
     },
 };
 
@@ -18,6 +18,8 @@ use crate::{
 pub fn run(engine: &Engine, tasks: &TaskTracker, cancel: &CancellationToken) {
     // Seen: what the node reports, into rows.
     tasks.spawn(inventory::run(engine.clone(), cancel.clone()));
+    // Lines that were said with changes, into logs.
+    tasks.spawn(outbox::run(engine.clone(), cancel.clone()));
     // What dynos take, into logs.
     tasks.spawn(usage::run(engine.clone(), cancel.clone()));
     // What web traffic there is, for apps that sleep and wake.

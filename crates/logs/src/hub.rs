@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
-    inbox::{Loss, Target},
+    inbox::{Done, Loss, Target},
     journal::{Kind, NewRecord, PLATFORM},
     line,
     store::Shared,
@@ -83,6 +83,8 @@ struct Hub {
     removed: VecDeque<AppId>,
     /// Sources whose journal failed: tried again with the next tick.
     retry: Vec<SourceId>,
+    /// Who waits for the end of the round.
+    told: Vec<Done>,
     /// The router's position as it was last written down.
     checkpoint: Option<u64>,
     next_tick: Instant,
@@ -103,6 +105,7 @@ impl Hub {
             watcher,
             removed: VecDeque::new(),
             retry: Vec::new(),
+            told: Vec::new(),
             checkpoint: None,
             next_tick: now,
             next_sweep: now,
@@ -153,6 +156,8 @@ impl Hub {
         }
         let pumped = self.pump_dirty();
         let failed = self.journals.flush();
+        // What could not be written has been counted as lost.
+        std::mem::take(&mut self.told).into_iter().for_each(|done| drop(done.send(Ok(()))));
         self.retry_later(&failed);
         self.settle(&pumped, now);
         if self.sources.values().any(|source| source.is_awaited(now)) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use renga_model::{AppId, DynoId, LogLine};
+use renga_model::{AppId, DynoId, LogLine, NumberedLine};
 use renga_ports::LogsError;
 use tokio::sync::{Notify, oneshot};
 
@@ -53,6 +53,7 @@ pub(crate) type Done = oneshot::Sender<Result<(), LogsError>>;
 /// Calls that wait for their end.
 #[derive(Debug)]
 pub(crate) enum Ask {
+    Tell { lines: Vec<NumberedLine>, done: Done },
     OutputAppend { name: OutputName, step: u64, text: String, done: Done },
     OutputFinish { name: OutputName, done: Done },
     OutputRemove { name: OutputName, done: Done },

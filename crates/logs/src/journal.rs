@@ -34,6 +34,9 @@ pub(crate) const ROUTER: Origin = *b"the-router------";
 /// Numbered steps of the engine.
 pub(crate) const STEPS: Origin = *b"engine-s-steps--";
 
+/// Lines of the platform that were said with a change.
+pub(crate) const OUTBOX: Origin = *b"the-outbox------";
+
 const MAGIC: [u8; 8] = *b"RENGAJL1";
 const FILE_HEAD_BYTES: usize = 24;
 const POSITION_BYTES: usize = 24;

@@ -1,7 +1,7 @@
 //! A log line as a journal's payload: `i64 µs since 1970 · u8 source · u16 bytes of ps · ps · text`.
 
 use jiff::Timestamp;
-use renga_model::{LogLine, LogSource};
+use renga_model::{LogLine, LogSource, limits::LOG_LINE_BYTES_MAX};
 
 use crate::journal::array_at;
 
@@ -53,6 +53,19 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
+/// Text of several lines is several; a long line is cut into such as fit.
+pub(crate) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').flat_map(|whole| {
+        let mut rest = Some(whole);
+        std::iter::from_fn(move || {
+            let text = rest?;
+            let part = cut(text, LOG_LINE_BYTES_MAX);
+            rest = Some(&text[part.len()..]).filter(|rest| !rest.is_empty() && !part.is_empty());
+            Some(part)
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +80,13 @@ mod tests {
         assert_eq!(decode(b"short"), None);
         assert_eq!(decode(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255]), None);
         assert_eq!(cut("aü", 2), "a");
+    }
+
+    #[test]
+    fn long_text_and_text_of_lines_is_several() {
+        let long = "x".repeat(LOG_LINE_BYTES_MAX + 1);
+        let text = format!("a\n\n{long}\nb");
+        let lengths: Vec<usize> = parts(&text).map(str::len).collect();
+        assert_eq!(lengths, [1, 0, LOG_LINE_BYTES_MAX, 1, 1]);
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, io, sync::Arc, thread::JoinHandle};
 
 use async_trait::async_trait;
-use renga_model::{AppId, DynoId, LogFilter, LogLine, limits::LOG_LINE_BYTES_MAX};
+use renga_model::{AppId, DynoId, LogFilter, LogLine, NumberedLine};
 use renga_ports::{LogStream, Logs, LogsError, OutputInfo, OutputStream};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -80,16 +80,13 @@ fn parse(name: &str) -> Result<OutputName, LogsError> {
 impl Logs for LogStore {
     /// Text of several lines becomes several, and a long line is cut, as everywhere.
     fn write(&self, app: AppId, line: LogLine) {
-        for mut rest in line.text.split('\n') {
-            loop {
-                let part = line::cut(rest, LOG_LINE_BYTES_MAX);
-                self.0.shared.inbox.line(app, LogLine { text: part.to_owned(), ps: line.ps.clone(), ..line });
-                rest = &rest[part.len()..];
-                if rest.is_empty() {
-                    break;
-                }
-            }
+        for part in line::parts(&line.text) {
+            self.0.shared.inbox.line(app, LogLine { text: part.to_owned(), ps: line.ps.clone(), ..line });
         }
+    }
+
+    async fn tell(&self, lines: Vec<NumberedLine>) -> Result<(), LogsError> {
+        self.ask(|done| Ask::Tell { lines, done }).await
     }
 
     fn follow_dyno(&self, app: AppId, dyno: DynoId, ps: &str) {

@@ -44,7 +44,7 @@ pub use id::{
     Id, KeyId, LetterId, LogSessionId, OauthClientId, RefreshTokenId, ReleaseId, SessionId, SlugId,
     SniEndpointId, SourceId, TeamId, TeamInvitationId, TeamMemberId, TokenId,
 };
-pub use log::{LogFilter, LogLine, LogSource};
+pub use log::{LogFilter, LogLine, LogSource, NumberedLine};
 pub use name::{AppName, DynoName, InvalidName, LayerDigest, ProcessType, StackName, TeamName};
 pub use oauth::{OauthClient, OneTime, OneTimeKind, Refresh};
 pub use procfile::Procfile;

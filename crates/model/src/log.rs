@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::AppId;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     pub at: Timestamp,
@@ -10,6 +12,14 @@ pub struct LogLine {
     /// `web.1`, `router`, `api`, ...
     pub ps: String,
     pub text: String,
+}
+
+/// A line of the platform that was said with a change. Numbers grow, and none comes twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberedLine {
+    pub number: u64,
+    pub app: AppId,
+    pub line: LogLine,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +42,10 @@ impl LogSource {
             Self::App => "app",
             Self::Heroku => "heroku",
         }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::App, Self::Heroku].into_iter().find(|source| source.as_str() == word)
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use renga_model::{AppId, DynoId, LogFilter, LogLine};
+use renga_model::{AppId, DynoId, LogFilter, LogLine, NumberedLine};
 
 /// A bounded stream of entries; ends by itself unless the session tails.
 pub type LogStream = Pin<Box<dyn futures_core::Stream<Item = LogEntry> + Send>>;
@@ -13,8 +13,13 @@ pub type OutputStream = Pin<Box<dyn futures_core::Stream<Item = Bytes> + Send>>;
 
 #[async_trait]
 pub trait Logs: Send + Sync + 'static {
-    /// Appends a line of the platform. Never waits: when the queue is full, the loss is counted and told (L-code).
+    /// Appends a line of the platform that tells of no change. Never waits: when the queue is full, the loss is counted
+    /// and told (L-code).
     fn write(&self, app: AppId, line: LogLine);
+
+    /// Appends lines of the platform, each to its app's log, and returns when they are there. One whose number is not
+    /// above the last that the log has is skipped, so that whoever dies before he heard of it may come again.
+    async fn tell(&self, lines: Vec<NumberedLine>) -> Result<(), LogsError>;
 
     /// Follows the output segments of a dyno into the app's log as `app[ps]`, from where it stopped last time.
     /// Calling it again for a dyno that is followed changes nothing.

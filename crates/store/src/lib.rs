@@ -24,7 +24,10 @@
 //! **Secrets.** Config vars of releases and the environment of one-off dynos are sealed with the [`MasterKey`]; of a
 //! token only a hash and a mask are kept, of a password argon2id.
 //!
-//! The crate refuses to hold log lines, metrics and heartbeats (they would starve the one writer), to be opened by two
+//! **Outbox.** A line that tells a user of a change is said in the change's transaction ([`Tx::say`]) and waits here until
+//! the app's log has it.
+//!
+//! The crate refuses to hold logs, metrics and heartbeats (they would starve the one writer), to be opened by two
 //! processes, to open a ledger of a newer version, and to change or remove a release while its app exists. It knows
 //! nothing of HTTP, and decides nothing: legal moves are `model`'s, what to do next is `planner`'s.
 
@@ -50,12 +53,12 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use crypto::{MasterKey, PasswordHash, TokenValue, ValueHash};
 pub use error::{OrNone, StoreError};
 pub use fate::Fate;
-pub use nouns::{BuildCache, Sleep, Slot, Source, Step, StepKey, StepState, StoredLetter, TwoFactor};
+pub use nouns::{BuildCache, Sleep, Slot, Source, Step, StepKey, StepState, StoredLetter, Told, TwoFactor};
 pub use tx::{Read, Tx};
 pub use writer::WriterCounts;
 
@@ -85,6 +88,7 @@ struct Inner {
     readers: Option<mpsc::Sender<reader::Waiting>>,
     threads: Vec<JoinHandle<()>>,
     counts: Arc<writer::Counts>,
+    outbox: Arc<Notify>,
     path: PathBuf,
     /// Released last, when the threads have closed their connections.
     _lock: lock::Lock,
@@ -114,7 +118,9 @@ impl Store {
 
         let counts = Arc::new(writer::Counts::default());
         let (writer, queue) = mpsc::channel(QUEUE_MAX);
-        let mut threads = vec![writer::spawn(conn, key.clone(), queue, counts.clone(), oracle)?];
+        let outbox = Arc::new(Notify::new());
+        let writing = writer::spawn(conn, key.clone(), queue, counts.clone(), oracle, outbox.clone())?;
+        let mut threads = vec![writing];
         let (readers, queue) = mpsc::channel(QUEUE_MAX);
         let queue = Arc::new(std::sync::Mutex::new(queue));
         for number in 0..READERS {
@@ -122,7 +128,15 @@ impl Store {
         }
         let (writer, readers) = (Some(writer), Some(readers));
         Ok(Self {
-            inner: Arc::new(Inner { writer, readers, threads, counts, path: path.into(), _lock: lock }),
+            inner: Arc::new(Inner {
+                writer,
+                readers,
+                threads,
+                counts,
+                outbox,
+                path: path.into(),
+                _lock: lock,
+            }),
         })
     }
 
@@ -171,6 +185,11 @@ impl Store {
         let conn = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
             .map_err(StoreError::sql("open the ledger"))?;
         migrate::version(&conn, path).map(Some)
+    }
+
+    /// Returns when lines have come into the outbox since the last call. For one waiter.
+    pub async fn outbox_filled(&self) {
+        self.inner.outbox.notified().await;
     }
 
     /// How many write requests there were, and how many commits they took.

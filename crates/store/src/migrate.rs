@@ -24,6 +24,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0011_operator", include_str!("../migrations/0011_operator.sql")),
     ("0012_letters", include_str!("../migrations/0012_letters.sql")),
     ("0013_favorites", include_str!("../migrations/0013_favorites.sql")),
+    ("0014_outbox", include_str!("../migrations/0014_outbox.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.

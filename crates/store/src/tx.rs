@@ -1,6 +1,6 @@
 //! What a closure gets: [`Read`] for queries, [`Tx`] for changes. The nouns add their methods to these two.
 
-use std::ops::Deref;
+use std::{cell::Cell, ops::Deref};
 
 use rusqlite::{Connection, Params};
 
@@ -15,6 +15,8 @@ pub struct Read<'a> {
 /// A request's place in a write transaction; every query of [`Read`] sees its own changes.
 pub struct Tx<'a> {
     pub(crate) read: Read<'a>,
+    /// Whether a line was put into the outbox.
+    pub(crate) said: &'a Cell<bool>,
 }
 
 impl<'a> Deref for Tx<'a> {

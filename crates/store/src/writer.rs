@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
     MasterKey, Read, StoreError, Tx,
@@ -47,8 +48,10 @@ pub(crate) fn spawn(
     queue: mpsc::Receiver<Waiting>,
     counts: Arc<Counts>,
     oracle: Option<Oracle>,
+    outbox: Arc<Notify>,
 ) -> Result<JoinHandle<()>, StoreError> {
-    let writer = Writer { conn, key, queue, counts, oracle, unheard: Vec::new() };
+    let writer =
+        Writer { conn, key, queue, counts, oracle, unheard: Vec::new(), said: Cell::new(false), outbox };
     let spawned = std::thread::Builder::new().name("ledger-writer".into()).spawn(move || writer.run());
     spawned.map_err(StoreError::file("start a thread for", "the ledger"))
 }
@@ -131,6 +134,9 @@ struct Writer {
     oracle: Option<Oracle>,
     /// Requests of a process that died in the oracle's eyes: nobody hears of them while the ledger is open.
     unheard: Vec<Waiting>,
+    /// Whether the transaction put a line into the outbox; and who hears of that.
+    said: Cell<bool>,
+    outbox: Arc<Notify>,
 }
 
 /// A request of the batch, and what befalls it.
@@ -148,6 +154,9 @@ impl Writer {
             let commit = self.transaction(&mut batch);
             if let Err(error) = &commit {
                 tracing::error!(requests = batch.len(), "the ledger could not commit: {error}");
+            }
+            if self.said.take() {
+                self.outbox.notify_one();
             }
             for due in batch.drain(..) {
                 match due.fate {
@@ -196,7 +205,8 @@ impl Writer {
 
     fn carry_out(&self, request: &mut dyn Request) -> Result<(), StoreError> {
         self.execute("SAVEPOINT request")?;
-        let keep = request.carry_out(&Tx { read: Read { conn: &self.conn, key: &self.key } });
+        let keep =
+            request.carry_out(&Tx { read: Read { conn: &self.conn, key: &self.key }, said: &self.said });
         // A full disk or an I/O error makes SQLite roll back everything, neighbours included.
         if self.conn.is_autocommit() {
             return Err(StoreError::Aborted);

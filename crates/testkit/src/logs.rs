@@ -1,12 +1,15 @@
 //! Logs and outputs in memory. Streams follow what is written later, as the port promises.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use renga_model::{AppId, DynoId, LogFilter, LogLine};
+use renga_model::{AppId, DynoId, LogFilter, LogLine, NumberedLine};
 use renga_ports::{LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
 use tokio::sync::watch;
 
@@ -14,6 +17,8 @@ use tokio::sync::watch;
 pub struct SimLogs {
     apps: Mutex<BTreeMap<AppId, watch::Sender<Vec<LogEntry>>>>,
     outputs: Mutex<BTreeMap<String, watch::Sender<Output>>>,
+    /// Numbers of lines that came from the outbox.
+    told: Mutex<BTreeSet<(AppId, u64)>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -42,6 +47,15 @@ impl SimLogs {
 impl Logs for SimLogs {
     fn write(&self, app: AppId, line: LogLine) {
         self.app(app).send_modify(|entries| entries.push(LogEntry { id: entries.len() as u64 + 1, line }));
+    }
+    async fn tell(&self, lines: Vec<NumberedLine>) -> Result<(), LogsError> {
+        for NumberedLine { number, app, line } in lines {
+            let mut told = self.told.lock().expect("nothing panics while it holds this lock");
+            if told.insert((app, number)) {
+                self.write(app, line);
+            }
+        }
+        Ok(())
     }
     fn follow_dyno(&self, _: AppId, _: DynoId, _: &str) {}
     fn follow_output(&self, name: &str, _: DynoId) {

@@ -89,7 +89,9 @@ async fn run_inside(
         Ended::Process(code) => (code, Ok(())),
         Ended::Client(how) => (None, how),
     };
-    engine.exec_ended(app, &dyno, code);
+    if let Err(failed) = engine.exec_ended(app, &dyno, code).await {
+        tracing::warn!(app.id = %app, dyno.name = %dyno, "could not tell of a command's end: {failed}");
+    }
     how
 }
 

@@ -26,7 +26,7 @@ fn an_app_begins_with_two_releases_and_a_repository() {
     assert!(platform.git.has(id));
     let expected = [(1, "Initial release".to_owned(), false), (2, "Enable Logplex".to_owned(), true)];
     assert_eq!(versions(&platform, name), expected);
-    let log = platform.logs.lines(id).join("\n");
+    let log = platform.run(platform.log(id)).join("\n");
     assert!(log.contains("app[api]: Release v2 created by user dev@example.com"), "{log}");
 }
 
@@ -177,7 +177,7 @@ fn formations_are_scaled_by_number_change_and_size() {
         ["web=2:Standard-2X", "worker=1:Eco"]
     );
     let other = platform.get("/apps/other-app").good()["id"].as_str().unwrap().parse().unwrap();
-    let log = platform.logs.lines(other).join("\n");
+    let log = platform.run(platform.log(other)).join("\n");
     assert!(
         log.contains("app[api]: Scaled to web@3:Standard-2X worker@2:Basic by user dev@example.com"),
         "{log}"

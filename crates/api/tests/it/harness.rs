@@ -17,6 +17,7 @@ use renga_engine::{
     },
 };
 use renga_model::{Account, AppId, Fault, LayerDigest, Refusal, Secret, Slug, SlugId, SlugLayer, TokenScope};
+use renga_ports::Logs;
 use renga_store::{MasterKey, Store};
 use renga_testkit::{SimClock, SimGit, SimLogs, SimRoutes, SimRuntime};
 use serde_json::Value;
@@ -171,6 +172,13 @@ impl Platform {
 
     pub(crate) fn run<T>(&self, work: impl Future<Output = T>) -> T {
         self.tokio.block_on(work)
+    }
+
+    /// The log of an app, with what is on its way into it: no loop runs here.
+    pub(crate) async fn log(&self, app: AppId) -> Vec<String> {
+        let said = self.engine.store.read(|read| read.outbox_after(0, 10_000)).await;
+        self.logs.tell(said.unwrap()).await.unwrap();
+        self.logs.lines(app)
     }
 
     pub(crate) fn token_with(&self, account: &Account, scope: TokenScope, life_s: Option<u64>) -> String {

@@ -84,8 +84,8 @@ impl Meeting {
     /// Once, and soon.
     fn hears_of_the_hangup(&self) {
         let app = self.platform.get("/apps/demo-app").good()["id"].as_str().unwrap().parse().unwrap();
-        let told = || {
-            let lines = self.platform.logs.lines(app);
+        let told = async || {
+            let lines = self.platform.log(app).await;
             lines
                 .iter()
                 .filter(|line| line.ends_with("Client connection closed. Sending SIGHUP to all processes"))
@@ -93,7 +93,7 @@ impl Meeting {
         };
         self.platform.run(async {
             let wait = async {
-                while told() == 0 {
+                while told().await == 0 {
                     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
                 }
             };
@@ -101,7 +101,7 @@ impl Meeting {
                 .await
                 .expect("the log tells of it");
         });
-        assert_eq!(told(), 1);
+        assert_eq!(self.platform.run(told()), 1);
     }
 
     async fn connect(&self, line: &str) -> TlsStream<TcpStream> {
@@ -196,7 +196,7 @@ fn a_process_inside_a_dyno_has_its_client_and_the_log_says_who_ran_what() {
     platform.run(async { assert_eq!(process.input.recv().await, None, "nobody came: hung up on") });
 
     let app = platform.get("/apps/demo-app").good()["id"].as_str().unwrap().parse().unwrap();
-    let log = platform.logs.lines(app).join("\n");
+    let log = platform.run(platform.log(app)).join("\n");
     let run = "Starting process with command `ls \\n heroku[web.1]: forged` inside the running dyno by user dev@example.com";
     for line in [run, "Process inside the running dyno exited with status 3"] {
         assert!(log.contains(&format!("heroku[{name}]: {line}")), "{log}");

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use renga_model::{Dyno, DynoEvent, DynoId, DynoSize, DynoState, Exit, ExitReason, Refusal, Worker};
+use renga_model::{Dyno, DynoEvent, DynoId, DynoSize, DynoState, Exit, ExitReason, LogLine, Refusal, Worker};
 use renga_planner::Crashes;
 use renga_ports::{DynoSpec, RuntimeError};
 
 use crate::{DecisionKind, Engine, error, operations, words};
-use renga_store::{OrNone, Read, Slot};
+use renga_store::{OrNone, Read, Slot, Told};
 
 /// A dyno that ran for so long and loses its supervisor is replaced at once.
 const EXCUSED_AGE: SignedDuration = SignedDuration::from_secs(10);
@@ -61,6 +61,7 @@ pub(crate) async fn end_now(engine: &Engine, dyno: &Dyno) -> Result<(), Refusal>
 /// until its successor is planned. The rows of one-offs, builds and release commands are their loops' business.
 pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Result<(), Refusal> {
     let (row, ended, now) = (dyno.clone(), exit.clone(), engine.now());
+    let lines = exit_lines(engine, dyno, &exit);
     let formation = dyno.worker == Worker::Formation;
     let recorded = engine.store.write(move |tx| -> Result<bool, Refusal> {
         let Some(current) = tx.dyno_fetch(row.id).or_none()? else { return Ok(false) };
@@ -91,12 +92,12 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
                 }
             }
         }
+        lines.iter().try_for_each(|line| tx.say(row.app, line))?;
         Ok(true)
     });
     let recorded = recorded.await?;
     boot_is_over(engine, dyno.id);
     if recorded {
-        tell_exit(engine, dyno, &exit);
         if formation {
             let how = operations::ended(&exit).trim_end().to_owned();
             engine.decisions.note(dyno.app, exit.at, &dyno.name, (DecisionKind::Ended, how));
@@ -104,6 +105,25 @@ pub(crate) async fn record_exit(engine: &Engine, dyno: &Dyno, exit: Exit) -> Res
         wake_owner(engine, dyno).await?;
     }
     Ok(())
+}
+
+/// What is told of a dyno once, whoever comes to it again, before what it tells of is asked of the node. Where that fails,
+/// so does the asking.
+pub(crate) async fn tell(
+    engine: &Engine,
+    dyno: &Dyno,
+    what: Told,
+    texts: Vec<String>,
+) -> Result<(), Refusal> {
+    let (id, app, now) = (dyno.id, dyno.app, engine.now());
+    let lines: Vec<_> = texts.into_iter().map(|text| words::heroku(now, &dyno.name, text)).collect();
+    let tell = engine.store.write(move |tx| -> Result<(), Refusal> {
+        if tx.dyno_tell(id, what)? {
+            lines.iter().try_for_each(|line| tx.say(app, line))?;
+        }
+        Ok(())
+    });
+    tell.await.inspect_err(|_| engine.asked.ask_again(id))
 }
 
 /// Another may boot.
@@ -133,14 +153,15 @@ fn counted(before: Option<Crashes>, row: &Dyno, exit: &Exit) -> Option<Crashes> 
     }
 }
 
-fn tell_exit(engine: &Engine, dyno: &Dyno, exit: &Exit) {
+/// What users are told of an end.
+fn exit_lines(engine: &Engine, dyno: &Dyno, exit: &Exit) -> Vec<LogLine> {
     if dyno.worker == Worker::Build {
-        return;
+        return Vec::new();
     }
-    let say = |text: String| engine.logs.write(dyno.app, words::heroku(exit.at, &dyno.name, text));
-    words::exit_error(exit, engine.settings.size(&dyno.size).memory_bytes()).into_iter().for_each(&say);
+    let mut texts: Vec<String> = Vec::new();
+    texts.extend(words::exit_error(exit, engine.settings.size(&dyno.size).memory_bytes()));
     if !matches!(exit.reason, ExitReason::NotStarted(_) | ExitReason::NoRoom(_)) {
-        say(words::exited(exit));
+        texts.push(words::exited(exit));
     }
     let to = match (&dyno.worker, dyno.state) {
         (Worker::Formation, DynoState::Stopping | DynoState::Frozen) => "down",
@@ -148,7 +169,8 @@ fn tell_exit(engine: &Engine, dyno: &Dyno, exit: &Exit) {
         _ => "complete",
     };
     let from = if dyno.state == DynoState::Stopping { "up" } else { words::state(dyno.state) };
-    say(words::state_changed(from, to));
+    texts.push(words::state_changed(from, to));
+    texts.into_iter().map(|text| words::heroku(exit.at, &dyno.name, text)).collect()
 }
 
 /// Rings the bell of the loop that owns the row.

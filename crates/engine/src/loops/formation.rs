@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use renga_model::{
-    App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoSize, DynoState, Formation, Refusal, Release, Slug,
-    Worker, limits,
+    App, AppId, Dyno, DynoEvent, DynoId, DynoName, DynoSize, DynoState, Formation, LogLine, Refusal, Release,
+    Slug, Worker, limits,
 };
 use renga_planner::{Action, CYCLES, Crashes, Live, NO_ROOM, Rest, SLEEPS, Slot, Want};
-use renga_store::{OrNone, Read, Sleep};
+use renga_store::{OrNone, Read, Sleep, Told};
 
 use super::{dynos, freeze};
 use crate::{
@@ -233,6 +233,7 @@ async fn carry_out(engine: &Engine, facts: &Facts, actions: Vec<Action>) -> Resu
         return Ok(false);
     }
     let rows: Vec<_> = fresh.iter().map(|(row, _)| row.clone()).collect();
+    let (app, lines) = (facts.app.id, start_and_stop_lines(facts, &fresh, &stops, &freezes, now));
     let stopped = stops.iter().map(|(id, ..)| (*id, DynoEvent::Ask));
     let leaving: Vec<_> = stopped.chain(freezes.iter().map(|(id, _)| (*id, DynoEvent::Freeze))).collect();
     let commit = engine.store.write(move |tx| -> Result<(), Refusal> {
@@ -247,42 +248,56 @@ async fn carry_out(engine: &Engine, facts: &Facts, actions: Vec<Action>) -> Resu
             let Some(row) = tx.dyno_fetch(id).or_none()? else { continue };
             tx.dyno_move(id, row.generation, event, now)?;
         }
-        Ok(())
+        Ok(lines.iter().try_for_each(|line| tx.say(app, line))?)
     });
     commit.await?;
     for (row, why) in &fresh {
         tracing::info!(app.name = %facts.app.name, dyno.name = %row.name, dyno.id = %row.id, "start {}: {why}", row.name);
-        tell_why(engine, row.app, &row.name, why, now);
-        let before = facts.dynos.iter().rfind(|d| d.name == row.name && d.state == DynoState::Exited);
-        let from = match before {
-            Some(dyno) if dyno.is_idle() => "down",
-            Some(_) => "crashed",
-            None => "created",
-        };
-        engine.logs.write(row.app, words::heroku(now, &row.name, words::state_changed(from, "starting")));
-        engine.logs.write(row.app, words::heroku(now, &row.name, words::starting(&row.command)));
     }
     for (id, name, why) in &stops {
-        tell_why(engine, facts.app.id, name, why, now);
         tracing::info!(app.name = %facts.app.name, dyno.name = %name, dyno.id = %id, "stop {name}: {why}");
     }
     for (id, name) in &freezes {
-        tell_why(engine, facts.app.id, name, SLEEPS, now);
         tracing::info!(app.name = %facts.app.name, dyno.name = %name, dyno.id = %id, "freeze {name}: {SLEEPS}");
     }
     engine.wake.routes();
     Ok(true)
 }
 
-/// What users are told of a decision in a word of its own.
-fn tell_why(engine: &Engine, app: AppId, name: &DynoName, why: &str, now: Timestamp) {
+/// What users are told of these decisions.
+fn start_and_stop_lines(
+    facts: &Facts,
+    fresh: &[(Dyno, &str)],
+    stops: &[(DynoId, DynoName, &str)],
+    freezes: &[(DynoId, DynoName)],
+    now: Timestamp,
+) -> Vec<LogLine> {
+    let mut lines = Vec::new();
+    for (row, why) in fresh {
+        let before = facts.dynos.iter().rfind(|d| d.name == row.name && d.state == DynoState::Exited);
+        let from = match before {
+            Some(dyno) if dyno.is_idle() => "down",
+            Some(_) => "crashed",
+            None => "created",
+        };
+        let say = |text: String| words::heroku(now, &row.name, text);
+        lines.extend(why_line(&row.name, why, now));
+        lines.extend([say(words::state_changed(from, "starting")), say(words::starting(&row.command))]);
+    }
+    lines.extend(stops.iter().filter_map(|(_, name, why)| why_line(name, why, now)));
+    lines.extend(freezes.iter().filter_map(|(_, name)| why_line(name, SLEEPS, now)));
+    lines
+}
+
+/// A decision that has a word of its own.
+fn why_line(name: &DynoName, why: &str, now: Timestamp) -> Option<LogLine> {
     let word = match why {
         SLEEPS => words::IDLING,
         CYCLES => words::CYCLING,
         NO_ROOM => words::NO_ROOM,
-        _ => return,
+        _ => return None,
     };
-    engine.logs.write(app, words::heroku(now, name, word));
+    Some(words::heroku(now, name, word))
 }
 
 /// Crashed rows whose slot gets a new dyno, has a later one already, or is no longer wanted.
@@ -389,12 +404,11 @@ async fn watch_boots(engine: &Engine, facts: &Facts) -> Result<Option<Duration>,
         } else if engine.asked.stop(dyno.id) {
             // Asked before it goes; a node that can't tell is no reason to keep it.
             let listeners = engine.runtime.listeners(dyno.id).await.unwrap_or_default();
+            let texts = words::boot_timeout(renga_planner::boot_hint(&listeners, PORT));
+            dynos::tell(engine, dyno, Told::BootTimeout, texts).await?;
             dynos::ask_to_stop(engine, dyno.id, Duration::ZERO).await?;
             let decision = (DecisionKind::Stop, "it did not accept connections on $PORT in time (R10)");
             engine.decisions.note(dyno.app, now, &dyno.name, decision);
-            for text in words::boot_timeout(renga_planner::boot_hint(&listeners, PORT)) {
-                engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
-            }
         }
     }
     Ok(next)
@@ -415,8 +429,8 @@ async fn stop_all(engine: &Engine, facts: &Facts) -> Result<Option<Duration>, Re
                 engine.asked.ask_again(dyno.id);
                 continue;
             }
+            dynos::tell(engine, dyno, Told::Stopping, vec![words::STOPPING.into()]).await?;
             dynos::ask_to_stop(engine, dyno.id, limits::STOP_GRACE).await?;
-            engine.logs.write(dyno.app, words::heroku(now, &dyno.name, words::STOPPING));
         }
     }
     Ok(look_again)

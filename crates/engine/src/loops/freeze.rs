@@ -63,10 +63,12 @@ pub(super) async fn freeze(engine: &Engine, facts: &Facts) -> Result<(), Refusal
 async fn stay_awake(engine: &Engine, app: &App, frozen: impl Iterator<Item = &Dyno>) -> Result<(), Refusal> {
     let (id, now) = (app.id, engine.now());
     tracing::info!(app.name = %app.name, "an app wakes: a request came while it fell asleep");
-    engine.store.write(move |tx| tx.sleep_end(id, now).map_err(error::store)).await?;
-    for dyno in frozen {
-        engine.logs.write(id, words::heroku(now, &dyno.name, words::UNIDLING));
-    }
+    let lines: Vec<_> = frozen.map(|dyno| words::heroku(now, &dyno.name, words::UNIDLING)).collect();
+    let wake = engine.store.write(move |tx| {
+        tx.sleep_end(id, now)?;
+        lines.iter().try_for_each(|line| tx.say(id, line))
+    });
+    wake.await.map_err(error::store)?;
     engine.wake.formation(id);
     Ok(())
 }

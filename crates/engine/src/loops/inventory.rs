@@ -105,19 +105,18 @@ async fn adopt(engine: &Engine, row: &Dyno, report: &DynoReport) -> Result<(), R
     reconcile_freeze(engine, row, report).await?;
     if report.phase == DynoPhase::Ready && row.state == DynoState::Starting {
         let (id, generation, address, now) = (row.id, row.generation, report.address, engine.now());
+        let line = words::heroku(now, &row.name, words::state_changed("starting", "up"));
+        let told = (row.worker != Worker::Build).then_some((row.app, line));
         let up = engine.store.write(move |tx| -> Result<(), Refusal> {
             if let Some(address) = address {
                 tx.dyno_set_address(id, address)?;
             }
             tx.dyno_move(id, generation, DynoEvent::Ready, now)?;
+            told.iter().try_for_each(|(app, line)| tx.say(*app, line))?;
             Ok(())
         });
         up.await?;
         boot_is_over(engine, row.id);
-        if row.worker != Worker::Build {
-            let text = words::state_changed("starting", "up");
-            engine.logs.write(row.app, words::heroku(now, &row.name, text));
-        }
         wake_owner(engine, row).await?;
     }
     Ok(())

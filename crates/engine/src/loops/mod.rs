@@ -9,6 +9,7 @@ pub(crate) mod garbage;
 pub(crate) mod inventory;
 pub(crate) mod letters;
 pub(crate) mod one_offs;
+pub(crate) mod outbox;
 pub(crate) mod releases;
 pub(crate) mod routes;
 pub(crate) mod sleep;

@@ -16,7 +16,7 @@ use crate::{
     wakes::Bell,
     words,
 };
-use renga_store::OrNone;
+use renga_store::{OrNone, Told};
 
 pub(crate) struct OneOffs {
     engine: Engine,
@@ -84,15 +84,15 @@ async fn gather(engine: &Engine, dyno: DynoId) -> Result<Option<Facts>, Refusal>
 
 async fn begin(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
     let (dyno, now) = (facts.dyno, engine.now());
-    let say = |text: &str| engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
-    if facts.client.is_some() {
-        say(words::AWAITING_CLIENT);
-    }
-    say(&words::starting(&dyno.command));
-    engine
-        .store
-        .write(move |tx| tx.dyno_move(dyno.id, dyno.generation, DynoEvent::Start, now).map_err(Refusal::from))
-        .await?;
+    let begin = engine.store.write(move |tx| -> Result<(), Refusal> {
+        tx.dyno_move(dyno.id, dyno.generation, DynoEvent::Start, now)?;
+        let say = |text: &str| tx.say(dyno.app, &words::heroku(now, &dyno.name, text));
+        if facts.client.is_some() {
+            say(words::AWAITING_CLIENT)?;
+        }
+        Ok(say(&words::starting(&dyno.command))?)
+    });
+    begin.await?;
     Ok(Next::Again(Duration::ZERO))
 }
 
@@ -117,56 +117,51 @@ async fn take_step(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
         connected: engine.attached.has(dyno.id),
         time_to_live: facts.time_to_live,
     };
-    let say = |text| engine.logs.write(dyno.app, words::heroku(now, &dyno.name, text));
     match run_step(&seen, engine.settings.cycle_after, now) {
         RunStep::Wait(until) => {
             let left = until.map(|until| Duration::try_from(until.duration_since(now)).unwrap_or_default());
             return Ok(left.map_or(Next::Rest, Next::Again));
         }
-        RunStep::NobodyCame => {
-            say(words::ATTACH_TIMEOUT);
-            ask(engine, dyno).await?;
-        }
+        RunStep::NobodyCame => ask(engine, dyno, Some(words::ATTACH_TIMEOUT)).await?,
         RunStep::ClientGone => engine.one_off_client_gone(dyno.id).await?,
         RunStep::Outlives => {
-            if let Some(gone) = facts.client
-                && move_client(engine, dyno.id, gone, AttachClient::Outlived).await?
-            {
-                say(words::DETACHED);
+            if let Some(gone) = facts.client {
+                outlive(engine, dyno, gone).await?;
             }
         }
-        RunStep::TimeOver => ask(engine, dyno).await?,
-        RunStep::Cycled => {
-            say(words::CYCLING);
-            ask(engine, dyno).await?;
-        }
+        RunStep::TimeOver => ask(engine, dyno, None).await?,
+        RunStep::Cycled => ask(engine, dyno, Some(words::CYCLING)).await?,
     }
     Ok(Next::Again(Duration::ZERO))
 }
 
-async fn move_client(
-    engine: &Engine,
-    dyno: DynoId,
-    from: AttachClient,
-    to: AttachClient,
-) -> Result<bool, Refusal> {
-    engine.store.write(move |tx| tx.dyno_move_client(dyno, from, to).map_err(Refusal::from)).await
+/// Goes on without the client that has gone.
+async fn outlive(engine: &Engine, dyno: &Dyno, gone: AttachClient) -> Result<(), Refusal> {
+    let (id, app, line) = (dyno.id, dyno.app, words::heroku(engine.now(), &dyno.name, words::DETACHED));
+    let outlive = engine.store.write(move |tx| -> Result<(), Refusal> {
+        if tx.dyno_move_client(id, gone, AttachClient::Outlived)? {
+            tx.say(app, &line)?;
+        }
+        Ok(())
+    });
+    outlive.await
 }
 
-/// Wishes it gone.
-async fn ask(engine: &Engine, dyno: &Dyno) -> Result<(), Refusal> {
-    let (id, generation, now) = (dyno.id, dyno.generation, engine.now());
-    engine
-        .store
-        .write(move |tx| tx.dyno_move(id, generation, DynoEvent::Ask, now).map_err(Refusal::from))
-        .await?;
-    Ok(())
+/// Wishes it gone, and tells why.
+async fn ask(engine: &Engine, dyno: &Dyno, why: Option<&str>) -> Result<(), Refusal> {
+    let (id, app, generation, now) = (dyno.id, dyno.app, dyno.generation, engine.now());
+    let line = why.map(|why| words::heroku(now, &dyno.name, why));
+    let ask = engine.store.write(move |tx| -> Result<(), Refusal> {
+        tx.dyno_move(id, generation, DynoEvent::Ask, now)?;
+        Ok(line.iter().try_for_each(|line| tx.say(app, line))?)
+    });
+    ask.await
 }
 
 async fn stop(engine: &Engine, dyno: &Dyno) -> Result<Next, Refusal> {
     if engine.asked.stop(dyno.id) {
+        dynos::tell(engine, dyno, Told::Stopping, vec![words::STOPPING.into()]).await?;
         dynos::ask_to_stop(engine, dyno.id, limits::STOP_GRACE).await?;
-        engine.logs.write(dyno.app, words::heroku(engine.now(), &dyno.name, words::STOPPING));
     }
     Ok(Next::Rest)
 }

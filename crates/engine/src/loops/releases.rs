@@ -115,13 +115,13 @@ async fn begin(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
         created_at: now,
         updated_at: now,
     };
-    engine.logs.write(row.app, words::heroku(now, &row.name, words::starting(&row.command)));
     let output = facts.release.id.to_string();
     // Makes the output, so that readers may come before the command's first word.
     engine.logs.output_append(&output, STEP_RUNNING, "").await.map_err(error::logs)?;
     let insert = engine.store.write(move |tx| -> Result<(), Refusal> {
         tx.dyno_insert(&row)?;
         tx.dyno_move(row.id, row.generation, DynoEvent::Start, now)?;
+        tx.say(row.app, &words::heroku(now, &row.name, words::starting(&row.command)))?;
         Ok(())
     });
     insert.await?;
@@ -140,6 +140,7 @@ async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Next, R
     engine.logs.output_finish(&output).await.map_err(error::logs)?;
     dynos::forget(engine, dyno.id).await?;
     let (release, dyno, app, now) = (facts.release.id, dyno.id, facts.app.id, engine.now());
+    let failed = words::api(now, words::release_failed(facts.release.version));
     let close = engine.store.write(move |tx| -> Result<(), Refusal> {
         tx.dyno_delete(dyno)?;
         if ended_well {
@@ -149,13 +150,11 @@ async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Next, R
             tx.sleep_end(app, now)?;
         } else {
             tx.release_set_status(release, ReleaseStatus::Pending, ReleaseStatus::Failed, now)?;
+            tx.say(app, &failed)?;
         }
         Ok(())
     });
     close.await?;
-    if !ended_well {
-        engine.logs.write(app, words::api(now, words::release_failed(facts.release.version)));
-    }
     wake_after(engine, app).await?;
     // The next pending one, if any.
     Ok(Next::Again(Duration::ZERO))

@@ -84,14 +84,16 @@ pub(crate) async fn wake(engine: &Engine, apps: BTreeSet<AppId>) -> Result<(), R
     let now = engine.now();
     let woken = engine.store.write(move |tx| -> Result<_, Refusal> {
         let asleep = self::asleep(tx, asleep)?;
-        asleep.iter().try_for_each(|app| tx.sleep_end(*app, now))?;
-        asleep.into_iter().map(|app| Ok((app, resting(tx, app)?))).collect::<Result<Vec<_>, Refusal>>()
-    });
-    for (app, names) in woken.await? {
-        tracing::info!(app.id = %app, "an app wakes: a request waits for it");
-        for name in names {
-            engine.logs.write(app, words::heroku(now, name, words::UNIDLING));
+        for app in &asleep {
+            tx.sleep_end(*app, now)?;
+            for name in resting(tx, *app)? {
+                tx.say(*app, &words::heroku(now, name, words::UNIDLING))?;
+            }
         }
+        Ok(asleep)
+    });
+    for app in woken.await? {
+        tracing::info!(app.id = %app, "an app wakes: a request waits for it");
         engine.wake.formation(app);
     }
     engine.wake.routes();

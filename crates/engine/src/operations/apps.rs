@@ -116,7 +116,7 @@ impl Engine {
         });
         let (app, releases) = insert.await?;
         for release in &releases {
-            announce(self, release).await;
+            announce(self, release);
         }
         Ok(app)
     }

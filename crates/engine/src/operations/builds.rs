@@ -25,7 +25,7 @@ pub async fn create(
     engine.check_room().await?;
     let chosen = buildpacks.iter().map(|text| buildpacks::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let now = engine.now();
-    let insert = engine.store.write(move |tx| -> Result<(Build, Account), Refusal> {
+    let insert = engine.store.write(move |tx| -> Result<Build, Refusal> {
         let row = app_row(tx, app)?;
         let list = if chosen.is_empty() { row.buildpacks } else { chosen };
         let build = Build {
@@ -51,12 +51,12 @@ pub async fn create(
             other => other.into(),
         })?;
         let account = tx.account_fetch(user)?;
-        Ok((build, account))
+        tx.say(app, &words::api(now, words::build_started(&account.email)))?;
+        Ok(build)
     });
-    let (build, account) = insert.await?;
+    let build = insert.await?;
     // Step 0 makes the output, so that readers may come before the build's first word.
     engine.logs.output_append(&build.id.to_string(), 0, "").await.map_err(crate::error::logs)?;
-    engine.logs.write(app, words::api(now, words::build_started(&account.email)));
     engine.wake.builds(build.id);
     Ok(build)
 }
@@ -96,13 +96,19 @@ impl Engine {
     ) -> Result<(Build, Account), Refusal> {
         let (found, _) = self.build_fetch(app, build).await?;
         let (id, now) = (found.id, self.now());
-        let cancel = self.store.write(move |tx| tx.build_cancel(id, now).map_err(Refusal::from));
+        let line = words::api(now, words::build_cancelled(&actor.email));
+        let cancel = self.store.write(move |tx| -> Result<bool, Refusal> {
+            let cancelled = tx.build_cancel(id, now)?;
+            if cancelled {
+                tx.say(app, &line)?;
+            }
+            Ok(cancelled)
+        });
         if !cancel.await? {
             return Err(Refusal::invalid(
                 "Only a build that is pending can be cancelled; this one has ended.",
             ));
         }
-        self.logs.write(app, words::api(now, words::build_cancelled(&actor.email)));
         self.wake.builds(id);
         self.build_fetch(app, build).await
     }

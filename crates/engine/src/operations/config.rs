@@ -44,7 +44,7 @@ impl Engine {
         });
         let (vars, release) = patch.await?;
         if let Some(release) = release {
-            announce(self, &release).await;
+            announce(self, &release);
         }
         Ok(vars)
     }

@@ -70,10 +70,10 @@ impl Engine {
                 updated_at: now,
             };
             tx.domain_insert(&domain)?;
+            tx.say(id, &line)?;
             Ok(DomainView { domain, sni_endpoint: endpoint.map(|endpoint| endpoint.name) })
         });
         let view = insert.await?;
-        self.logs.write(id, line);
         self.wake.routes();
         Ok(view)
     }
@@ -105,15 +105,15 @@ impl Engine {
         actor: &Account,
         identity: &str,
     ) -> Result<DomainView, Refusal> {
-        let named = identity.to_owned();
+        let (named, email, now) = (identity.to_owned(), actor.email.clone(), self.now());
         let delete = self.store.write(move |tx| -> Result<DomainView, Refusal> {
             let view = domain_named(tx, app, &named)?;
             tx.domain_delete(view.domain.id)?;
+            let line = words::domain_removed(view.domain.hostname.as_str(), &email);
+            tx.say(app, &words::api(now, line))?;
             Ok(view)
         });
         let view = delete.await?;
-        let line = words::domain_removed(view.domain.hostname.as_str(), &actor.email);
-        self.logs.write(app, words::api(self.now(), line));
         self.wake.routes();
         Ok(view)
     }

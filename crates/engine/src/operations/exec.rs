@@ -88,8 +88,14 @@ impl Engine {
     }
 
     /// The session is over: with the process's code, or because its client has gone.
-    pub fn exec_ended(&self, app: renga_model::AppId, dyno: &renga_model::DynoName, code: Option<i32>) {
-        self.logs.write(app, words::heroku(self.now(), dyno, words::exec_ended(code)));
+    pub async fn exec_ended(
+        &self,
+        app: renga_model::AppId,
+        dyno: &renga_model::DynoName,
+        code: Option<i32>,
+    ) -> Result<(), Refusal> {
+        let line = words::heroku(self.now(), dyno, words::exec_ended(code));
+        self.store.write(move |tx| tx.say(app, &line).map_err(error::store)).await
     }
 }
 

@@ -58,7 +58,7 @@ impl Engine {
         actor: &Account,
         changes: Vec<FormationChange>,
     ) -> Result<Vec<WithCommand>, Refusal> {
-        let (app, now) = (app.id, self.now());
+        let (app, email, now) = (app.id, actor.email.clone(), self.now());
         let (settings, machine) = (self.settings.clone(), self.machine().await?);
         let update = self.store.write(move |tx| -> Result<_, Refusal> {
             let row = app_row(tx, app)?;
@@ -77,14 +77,15 @@ impl Engine {
                 tx.formation_put(row)?;
             }
             let changed = before != formation;
+            let formation = formation_of(tx, &settings.sizes, app)?;
             if changed {
                 tx.sleep_end(app, now)?;
+                tx.say(app, &words::api(now, words::scaled(&shown(&formation), &email)))?;
             }
-            Ok((changed, formation_of(tx, &settings.sizes, app)?))
+            Ok((changed, formation))
         });
         let (changed, formation) = update.await?;
         if changed {
-            self.logs.write(app, words::api(now, words::scaled(&shown(&formation), &actor.email)));
             self.wake.formation(app);
             self.wake.routes();
         }

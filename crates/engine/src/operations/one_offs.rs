@@ -58,6 +58,7 @@ impl Engine {
         let secret = new.attach.then(fresh_secret);
         let hash = secret.as_ref().map(|secret| hash_text(secret.expose()));
         let (app_id, now, settings) = (app.id, self.now(), self.settings.clone());
+        let email = actor.email.clone();
         let machine = self.machine().await?;
         let insert = self.store.write(move |tx| -> Result<Dyno, Refusal> {
             let release = tx.release_current(app_id)?.ok_or_else(|| Refusal::not_found("release"))?;
@@ -93,11 +94,11 @@ impl Engine {
                 updated_at: now,
             };
             tx.dyno_insert(&dyno)?;
+            let text = words::by_user(&words::starting(&dyno.command), &email);
+            tx.say(dyno.app, &words::api(now, text))?;
             Ok(dyno)
         });
         let dyno = insert.await?;
-        let text = words::by_user(&words::starting(&dyno.command), &actor.email);
-        self.logs.write(app.id, words::api(now, text));
         self.wake.one_off(dyno.id);
         Ok((dyno, secret))
     }
@@ -132,15 +133,16 @@ impl Engine {
     /// The client has gone, and what it ran hears of it from the supervisor. Told once, whoever notices.
     pub async fn one_off_client_gone(&self, dyno: DynoId) -> Result<(), Refusal> {
         let now = self.now();
-        let gone = self.store.write(move |tx| -> Result<Option<Dyno>, Refusal> {
-            match tx.dyno_move_client(dyno, AttachClient::Connected, AttachClient::Gone(now))? {
-                true => tx.dyno_fetch(dyno).or_none().map_err(Refusal::from),
-                false => Ok(None),
+        let gone = self.store.write(move |tx| -> Result<(), Refusal> {
+            if !tx.dyno_move_client(dyno, AttachClient::Connected, AttachClient::Gone(now))? {
+                return Ok(());
             }
+            if let Some(row) = tx.dyno_fetch(dyno).or_none()?.filter(|row| row.state != DynoState::Exited) {
+                tx.say(row.app, &words::heroku(now, &row.name, words::CLIENT_GONE))?;
+            }
+            Ok(())
         });
-        if let Some(row) = gone.await?.filter(|row| row.state != DynoState::Exited) {
-            self.logs.write(row.app, words::heroku(now, &row.name, words::CLIENT_GONE));
-        }
+        gone.await?;
         self.attached.gone(dyno);
         self.wake.one_off(dyno);
         Ok(())

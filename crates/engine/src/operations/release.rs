@@ -73,20 +73,26 @@ pub fn release_create(
     app.released_at = Some(now);
     app.updated_at = now;
     tx.app_update(&app)?;
+    say(tx, settings, &app, &release)?;
     Ok(release)
 }
 
-/// What the pusher and the log read of a new release, and the bells of those who act on it.
-pub async fn announce(engine: &Engine, release: &Release) {
-    let user = release.user;
-    let account = engine.store.read(move |read| read.account_fetch(user)).await;
-    let email = account.map_or_else(|_| "the platform".to_owned(), |account| account.email);
-    let at = release.created_at;
-    engine.logs.write(release.app, words::api(at, words::released_by(&release.description, &email)));
-    engine.logs.write(release.app, words::api(at, words::release_created(release.version, &email)));
-    if let Some(text) = web_left_out(engine, release).await {
-        engine.logs.write(release.app, words::api(at, text));
+/// What the app's log tells of a new release.
+fn say(tx: &Tx<'_>, settings: &Settings, app: &App, release: &Release) -> Result<(), Refusal> {
+    let email = tx.account_fetch(release.user)?.email;
+    let mut texts = vec![
+        words::released_by(&release.description, &email),
+        words::release_created(release.version, &email),
+    ];
+    texts.extend(web_left_out(tx, settings, app, release.created_at)?);
+    for text in texts {
+        tx.say(app.id, &words::api(release.created_at, text))?;
     }
+    Ok(())
+}
+
+/// Rings the bells of those who act on a new release.
+pub fn announce(engine: &Engine, release: &Release) {
     match release.status {
         ReleaseStatus::Pending => engine.wake.releases(release.app),
         ReleaseStatus::Succeeded | ReleaseStatus::Failed | ReleaseStatus::Expired => {
@@ -98,19 +104,18 @@ pub async fn announce(engine: &Engine, release: &Release) {
 }
 
 /// A web process that this release brought and that the owner's tier has no dyno for.
-async fn web_left_out(engine: &Engine, release: &Release) -> Option<String> {
-    let (app, brought_at, settings) = (release.app, release.created_at, engine.settings.clone());
-    let read = engine.store.read(move |read| -> Result<_, Refusal> {
-        let rows = read.formation_list(app)?;
-        let left_out =
-            |f: &Formation| f.process_type.is_web() && f.quantity == 0 && f.created_at == brought_at;
-        if !rows.iter().any(left_out) {
-            return Ok(None);
-        }
-        let owner = read.account_fetch(app_row(read, app)?.owner)?;
-        Ok(settings.tiers.of(&owner.email).map(words::web_left_out))
-    });
-    read.await.ok().flatten()
+fn web_left_out(
+    tx: &Tx<'_>,
+    settings: &Settings,
+    app: &App,
+    brought_at: Timestamp,
+) -> Result<Option<String>, Refusal> {
+    let left_out = |f: &Formation| f.process_type.is_web() && f.quantity == 0 && f.created_at == brought_at;
+    if !tx.formation_list(app.id)?.iter().any(left_out) {
+        return Ok(None);
+    }
+    let owner = tx.account_fetch(app.owner)?;
+    Ok(settings.tiers.of(&owner.email).map(words::web_left_out))
 }
 
 /// A slug of a stack that is no longer here would not start.

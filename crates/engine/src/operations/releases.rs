@@ -111,7 +111,7 @@ impl Engine {
     }
 
     async fn released(&self, release: Release) -> Result<ReleaseView, Refusal> {
-        announce(self, &release).await;
+        announce(self, &release);
         self.release_fetch(release.app, &release.id.to_string()).await
     }
 

@@ -86,10 +86,12 @@ async fn the_last_dyno_stops_first_too_and_a_crash_on_the_way_changes_nothing() 
     build_ends(&bench, &build, BuildStatus::Succeeded).await;
     until("web.1 serves", async || bench.serves_newest(app.id).await).await;
     assert_eq!(roll(&bench, &plane, &app, 1).await, (1, 1));
+    let old = bench.dynos(app.id).await[0].id;
     let changes = BTreeMap::from([("A".parse().unwrap(), Some(Secret::new("1")))]);
     plane.engine.config_patch(&app, &bench.account, changes).await.unwrap();
     until("the old dyno to be asked", async || {
-        bench.dynos(app.id).await.iter().all(|dyno| dyno.state != DynoState::Up)
+        let dynos = bench.dynos(app.id).await;
+        !dynos.iter().any(|dyno| dyno.id == old && dyno.state == DynoState::Up)
     })
     .await;
     plane.kill().await;

@@ -94,6 +94,8 @@ async fn without_traffic_it_sleeps_and_a_request_wakes_it() {
     let before = bench.world.table().generation;
     let plane = bench.start(&Faults::none()).await;
     until("the table of the new server", async || bench.world.table().generation > before).await;
+    let empty = async || bench.read(|read| read.outbox_after(0, 1)).await.is_empty();
+    until("the outbox to be empty", empty).await;
     let writes = bench.writes();
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(are_idle(&bench, &app).await);

@@ -38,6 +38,8 @@ pub(crate) async fn tell(bench: &Bench, plane: Plane, next: Next) {
         whole_ledger(bench, &app, version + 1).await;
         assert_eq!(bench.world.branch(app.id, "main"), Some(commit.repeat(40)));
     }
+    story.survive("the outbox to be empty", async || outbox_is_empty(bench).await).await;
+    lines_are_there_once(&bench.world.log(app.id));
     story.destroy(&app).await;
     story.survive("the app to go", async || !bench.app_exists(app.id).await).await;
     // Layers that were packed a moment ago might be of a build that has not named them yet.
@@ -71,6 +73,21 @@ pub(crate) async fn cut_short(bench: &Bench, plane: Plane) {
     assert_eq!((bench.world.held(), bench.world.complaints()), (0, Vec::new()));
     assert!(!bench.world.has_repository(app.id));
     story.plane.unwrap().kill().await;
+}
+
+async fn outbox_is_empty(bench: &Bench) -> bool {
+    bench.read(|read| read.outbox_after(0, 1)).await.is_empty()
+}
+
+/// Whoever died on the way: each change is told, and told once.
+fn lines_are_there_once(log: &[String]) {
+    let count = |what: &str| log.iter().filter(|line| line.contains(what)).count();
+    let releases: Vec<_> = (1..=6).map(|version| count(&format!("Release v{version} created"))).collect();
+    assert_eq!(releases, [1; 6], "{log:#?}");
+    assert_eq!([count("Build started"), count("Build succeeded")], [2, 2], "{log:#?}");
+    let starts = count("Starting process with command");
+    assert!(starts >= 4 && starts == count(" to starting"), "{log:#?}");
+    assert_eq!(count("Process exited"), count("SIGTERM"), "{log:#?}");
 }
 
 /// Release numbers without gaps, one current.

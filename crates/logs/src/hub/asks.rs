@@ -2,20 +2,29 @@
 
 use std::io;
 
-use renga_model::{AppId, DynoId, DynoKind};
+use renga_model::{AppId, DynoId, DynoKind, LogLine, NumberedLine};
 use renga_ports::LogsError;
 use renga_supervision::DynoDirectory;
 
 use super::{Hub, Key, REMOVED_MAX, SourceId};
 use crate::{
-    inbox::{Ask, Done, Target},
-    journal::{Kind, NewRecord, PLATFORM, STEPS},
+    inbox::{Ask, Done, Loss, Target},
+    journal::{Kind, NewRecord, OUTBOX, PLATFORM, STEPS},
+    line,
     output::OutputName,
 };
+
+/// What is said once may be several lines: the low bits of a number in the journal count them.
+const PART_BITS: u32 = 16;
+const PARTS_MAX: usize = 1 << PART_BITS;
 
 impl Hub {
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
+            Ask::Tell { lines, done } => {
+                lines.iter().for_each(|line| self.tell(line));
+                self.told.push(done);
+            }
             Ask::OutputAppend { name, step, text, done } => {
                 respond(done, self.output_append(&Key::Output(name), step, &text));
             }
@@ -23,6 +32,22 @@ impl Hub {
             Ask::OutputRemove { name, done } => respond(done, self.output_remove(&name)),
             Ask::AppRemove { app, done } => respond(done, self.app_remove(app)),
             Ask::Drained { dyno, done } => self.drained(dyno, done),
+        }
+    }
+
+    /// A line that is in the log already was told by one of us who died before he could say so.
+    fn tell(&mut self, line: &NumberedLine) {
+        let app = line.app;
+        if self.removed.contains(&app) {
+            return;
+        }
+        let last = self.journals.position(&Key::Log(app), &OUTBOX).unwrap_or(0);
+        for (number, text) in (line.number << PART_BITS..).zip(line::parts(&line.line.text).take(PARTS_MAX)) {
+            if number > last {
+                let payload = line::encode(&LogLine { text: text.to_owned(), ..line.line.clone() });
+                let record = NewRecord { kind: Kind::Data, origin: OUTBOX, seq: number, payload: &payload };
+                self.journals.append_platform(app, &record, Loss { count: 1, since: line.line.at });
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::log_directory;
 use crate::{
     inbox::Loss,
-    journal::{JournalWriter, NewRecord, Origin, ROUTER, Rotation, STEPS},
+    journal::{JournalWriter, NewRecord, OUTBOX, Origin, ROUTER, Rotation, STEPS},
     output::OutputName,
     store::Shared,
 };
@@ -184,5 +184,5 @@ impl Journals {
 
 /// Whether an origin may still speak. A dyno that the node has forgotten cannot.
 fn lives(dynos: &std::path::Path, origin: &Origin) -> bool {
-    *origin == ROUTER || *origin == STEPS || dynos.join(Uuid::from_bytes(*origin).to_string()).exists()
+    [ROUTER, STEPS, OUTBOX].contains(origin) || dynos.join(Uuid::from_bytes(*origin).to_string()).exists()
 }

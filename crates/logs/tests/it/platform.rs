@@ -1,7 +1,7 @@
 //! Lines of the platform, and sessions.
 
 use renga_logs::Limits;
-use renga_model::{AppId, LogFilter, LogSource};
+use renga_model::{AppId, LogFilter, LogSource, NumberedLine};
 use renga_ports::Logs;
 
 use crate::world::{World, backlog, line, next, shown, take, texts, until};
@@ -174,4 +174,51 @@ async fn many_apps_at_once() {
         until("three lines", || async { backlog(&store, *app, 10).await.len() == 3 }).await;
         assert_eq!(texts(&store, *app).await, ["app[api]: 0", "app[api]: 1", "app[api]: 2"]);
     }
+}
+
+#[tokio::test]
+async fn what_was_told_before_is_not_told_again() {
+    let world = World::new();
+    let (app, other) = (AppId::random(), AppId::random());
+    let said =
+        |number, app, text: &str| NumberedLine { number, app, line: line(LogSource::Heroku, "web.1", text) };
+    let store = world.open();
+    store
+        .tell(vec![said(3, app, "one"), said(4, other, "theirs"), said(7, app, "two\nthree")])
+        .await
+        .unwrap();
+    let shown = ["heroku[web.1]: one", "heroku[web.1]: two", "heroku[web.1]: three"];
+    // Nobody has to wait for it: it is there when the call returns.
+    assert_eq!(texts(&store, app).await, shown);
+    store.tell(vec![said(3, app, "one"), said(7, app, "two\nthree")]).await.unwrap();
+    drop(store);
+
+    let store = world.open();
+    store.tell(vec![said(7, app, "two\nthree"), said(8, app, "four")]).await.unwrap();
+    assert_eq!(texts(&store, app).await, [&shown[..], &["heroku[web.1]: four"]].concat());
+    assert_eq!(texts(&store, other).await, ["heroku[web.1]: theirs"]);
+}
+
+#[tokio::test]
+async fn the_last_number_is_known_when_its_line_has_gone() {
+    let mut world = World::new();
+    (world.limits.lines_kept_min, world.limits.log_file_bytes_min) = (1, 1);
+    let app = AppId::random();
+    let said =
+        |number: u64| NumberedLine { number, app, line: line(LogSource::App, "api", number.to_string()) };
+    let store = world.open();
+    store.tell(vec![said(1)]).await.unwrap();
+    for n in 0..10 {
+        store.write(app, line(LogSource::App, "api", format!("other {n}")));
+        until("the line", || async { texts(&store, app).await.contains(&format!("app[api]: other {n}")) })
+            .await;
+    }
+    drop(store);
+    let store = world.open();
+    store.tell(vec![said(1), said(2)]).await.unwrap();
+    let seen = texts(&store, app).await;
+    assert!(
+        seen.ends_with(&["app[api]: 2".to_owned()]) && !seen.contains(&"app[api]: 1".to_owned()),
+        "{seen:?}"
+    );
 }

@@ -216,7 +216,9 @@ fn unpack_one(
     unpacked: &mut Unpacked,
 ) -> Result<Member> {
     let kind = Kind::parse(path).filter(|_| entry.header().entry_type().is_file());
-    let kind = kind.with_context(|| format!("{path:?} in it is nothing that a backup holds: it was changed or damaged"))?;
+    let kind = kind.with_context(|| {
+        format!("{path:?} in it is nothing that a backup holds: it was changed or damaged")
+    })?;
     if let Kind::Pointers(app) = kind {
         let (member, text) = small(entry, path, SMALL_BYTES_MAX)?;
         let pointers = serde_json::from_slice(&text).with_context(|| format!("{path} is damaged"))?;
@@ -264,7 +266,11 @@ fn place(kind: &Kind, layout: &Layout) -> PathBuf {
 fn compare(seen: &[Member], manifest: &[u8]) -> Result<()> {
     let manifest: Manifest = serde_json::from_slice(manifest).context("its list of contents is damaged")?;
     if manifest.members.len() != seen.len() {
-        bail!("it holds {} files, and its list of contents names {}: it was changed or damaged", seen.len(), manifest.members.len());
+        bail!(
+            "it holds {} files, and its list of contents names {}: it was changed or damaged",
+            seen.len(),
+            manifest.members.len()
+        );
     }
     for (seen, named) in seen.iter().zip(&manifest.members) {
         if seen != named {

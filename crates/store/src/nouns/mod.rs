@@ -15,6 +15,7 @@ mod letter;
 mod misc;
 mod oauth;
 mod one_time;
+mod outbox;
 mod release;
 mod sleep;
 mod slot;
@@ -28,6 +29,7 @@ mod two_factor;
 
 pub use cache::BuildCache;
 pub use letter::StoredLetter;
+pub use outbox::Told;
 pub use sleep::Sleep;
 pub use slot::Slot;
 pub use source::Source;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use renga_model::{AppId, DynoId, LogFilter, LogLine};
+use renga_model::{AppId, DynoId, LogFilter, LogLine, NumberedLine};
 use renga_ports::{Clock, LogEntry, LogStream, Logs, LogsError, OutputInfo, OutputStream};
 
 use super::{World, state::Output};
@@ -20,6 +20,16 @@ impl Logs for WorldLogs {
         if !state.logs_removed.contains(&app) {
             state.lines.push((app, line));
         }
+    }
+    async fn tell(&self, lines: Vec<NumberedLine>) -> Result<(), LogsError> {
+        for NumberedLine { number, app, line } in lines {
+            let mut state = self.world.state();
+            let fresh = state.told.insert((app, number));
+            if fresh && !state.logs_removed.contains(&app) {
+                state.lines.push((app, line));
+            }
+        }
+        Ok(())
     }
     fn follow_dyno(&self, _app: AppId, _dyno: DynoId, _ps: &str) {}
     fn follow_output(&self, name: &str, dyno: DynoId) {

@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) lines: Vec<(AppId, LogLine)>,
     /// Apps whose log was removed: a line that still comes is dropped.
     pub(crate) logs_removed: BTreeSet<AppId>,
+    /// Numbers of lines that came from the outbox.
+    pub(crate) told: BTreeSet<(AppId, u64)>,
     pub(crate) outputs: BTreeMap<String, Output>,
     pub(crate) table: RouteTable,
     /// Apps with a request under way, and for how long all others had none.

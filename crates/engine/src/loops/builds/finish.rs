@@ -240,7 +240,7 @@ async fn release(engine: &Engine, facts: &Facts, packed: Packed) -> Result<(), R
         Ok(made)
     });
     let made = made.await?;
-    crate::operations::release::announce(engine, &made).await;
+    crate::operations::release::announce(engine, &made);
     Ok(())
 }
 
@@ -271,14 +271,13 @@ pub(crate) async fn succeed(engine: &Engine, facts: &Facts) -> Result<Next, Refu
     if let BuildSource::Git { commit, branch, .. } = &facts.build.source {
         engine.git.branch_move(facts.app.id, branch, commit).await.map_err(error::git)?;
     }
-    engine.logs.write(facts.app.id, words::api(engine.now(), words::BUILD_SUCCEEDED));
-    end(engine, facts, BuildStatus::Succeeded, None).await
+    end(engine, facts, BuildStatus::Succeeded, None, Some(words::BUILD_SUCCEEDED)).await
 }
 
 /// The slug stands, its release does not: the old one keeps serving and the branch stays.
 pub(crate) async fn fail_release(engine: &Engine, facts: &Facts) -> Result<Next, Refusal> {
     debug_assert!(facts.release.as_ref().is_some_and(|release| release.status == ReleaseStatus::Failed));
-    end(engine, facts, BuildStatus::Failed, Some("The release command failed.".into())).await
+    end(engine, facts, BuildStatus::Failed, Some("The release command failed.".into()), None).await
 }
 
 /// `why` may be empty when the builder has said it.
@@ -289,9 +288,8 @@ pub(crate) async fn fail(engine: &Engine, facts: &Facts, why: &str) -> Result<Ne
         engine.logs.output_append(&output, STEP_FAILED, &text).await.map_err(error::logs)?;
     }
     engine.logs.output_finish(&output).await.map_err(error::logs)?;
-    engine.logs.write(facts.app.id, words::api(engine.now(), words::BUILD_FAILED));
     let failure = if why.is_empty() { "The build failed; its output says why." } else { why };
-    end(engine, facts, BuildStatus::Failed, Some(failure.to_owned())).await
+    end(engine, facts, BuildStatus::Failed, Some(failure.to_owned()), Some(words::BUILD_FAILED)).await
 }
 
 /// Clears away what the build needed, then closes its row: a row that is open still owns all of it.
@@ -300,6 +298,7 @@ async fn end(
     facts: &Facts,
     status: BuildStatus,
     failure: Option<String>,
+    says: Option<&'static str>,
 ) -> Result<Next, Refusal> {
     if facts.dyno.is_some() {
         dynos::forget(engine, facts.build.dyno).await?;
@@ -319,6 +318,9 @@ async fn end(
             tx.dyno_delete(build.dyno)?;
         }
         tx.build_update(&build, was)?;
+        if let Some(text) = says {
+            tx.say(build.app, &words::api(build.updated_at, text))?;
+        }
         Ok(())
     });
     close.await?;
