@@ -1,4 +1,6 @@
-//! Output that nobody is attached to: into the log's segments, as lines, without ever making the dyno wait.
+//! Output that nobody is attached to: into the log's segments, as lines. The dyno does not wait for the log. Only a flood
+//! of which nothing is kept is read no faster than 16 MiB a second: reading and writing it as fast as the machine can
+//! would take two cores from everybody, for nothing.
 
 use std::{
     os::fd::OwnedFd,
@@ -21,6 +23,8 @@ use crate::{
 const SEGMENT_BYTES_MAX: u64 = 1024 * 1024;
 /// Read of one stream in one turn.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// After a full chunk of a flood: 64 KiB in 4 ms are 16 MiB a second.
+const FLOOD_PAUSE: Duration = Duration::from_millis(4);
 /// How soon a held line is tried again when nothing else comes.
 const HELD_LOOK: Duration = Duration::from_millis(500);
 
@@ -62,6 +66,8 @@ struct Source {
     /// Lines of a terminal end with a carriage return besides.
     terminal: bool,
     asked: Option<Asked>,
+    /// Not read before.
+    rests_until: Option<Instant>,
 }
 
 impl Logged {
@@ -78,12 +84,27 @@ impl Logged {
     }
 
     pub(crate) fn add(&mut self, fd: OwnedFd, stream: Stream, terminal: bool) {
-        self.sources.push(Source { fd: Some(fd), stream, lines: Lines::default(), terminal, asked: None });
+        self.sources.push(Source {
+            fd: Some(fd),
+            stream,
+            lines: Lines::default(),
+            terminal,
+            asked: None,
+            rests_until: None,
+        });
     }
 
     pub(crate) fn ask<'a>(&'a mut self, poll: &mut Poll<'a>) {
+        let now = Instant::now();
         for source in &mut self.sources {
-            source.asked = source.fd.as_ref().map(|fd| poll.readable(fd));
+            source.rests_until = source.rests_until.filter(|until| now < *until);
+            source.asked = match source.rests_until {
+                Some(until) => {
+                    poll.until(until);
+                    None
+                }
+                None => source.fd.as_ref().map(|fd| poll.readable(fd)),
+            };
         }
         if self.sink.held.is_some() {
             poll.until(Instant::now() + HELD_LOOK);
@@ -128,6 +149,9 @@ impl Logged {
         source.lines.feed(&self.chunk[..bytes], |data, end| {
             sink.put(&NewRecord { at_us, stream, end, tag: NO_TAG, data: trimmed(data, end, terminal) }, now);
         });
+        if bytes == self.chunk.len() && sink.rate.as_ref().is_some_and(|rate| rate.is_closed(now)) {
+            source.rests_until = Some(now + FLOOD_PAUSE);
+        }
         true
     }
 

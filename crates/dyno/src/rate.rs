@@ -1,6 +1,5 @@
-//! How much output a dyno may log: so much at once, so much per second after that. What it writes beyond is read, so
-//! that it never waits, and dropped, counted. One dyno's flood must not cost the collector, and so the others, more
-//! than their own lines do.
+//! How much output a dyno may log: so much at once, so much per second after that. What it writes beyond is read and
+//! dropped, counted. One dyno's flood must not cost the collector, and so the others, more than their own lines do.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +28,7 @@ impl Rate {
 
     /// Whether a line of so many bytes may be kept; if so, it is counted.
     pub(crate) fn take(&mut self, bytes: usize, now: Instant) -> bool {
-        if self.closed_until.is_some_and(|until| now < until) {
+        if self.is_closed(now) {
             return false;
         }
         self.fill(now);
@@ -43,6 +42,11 @@ impl Rate {
                 false
             }
         }
+    }
+
+    /// Whether everything is dropped now.
+    pub(crate) fn is_closed(&self, now: Instant) -> bool {
+        self.closed_until.is_some_and(|until| now < until)
     }
 
     fn fill(&mut self, now: Instant) {

@@ -86,6 +86,22 @@ fn real_a_flood_never_stops_the_app_and_stays_in_its_bound() {
     assert!(bytes <= 1024 * 1024, "{bytes}");
 }
 
+/// At 16 MiB a second this takes one and a half; nobody can be quicker. Unbounded it takes a tenth.
+#[test]
+fn real_a_flood_takes_no_more_of_the_machine_than_its_bound() {
+    let mut dyno = Dyno::python(
+        "
+import os, sys, time
+start = time.time()
+for _ in range(24): sys.stdout.write('a line of a flood\\n' * (1048576 // 18))
+sys.stdout.flush()
+os._exit(7 if time.time() - start > 1.2 else 8)",
+    );
+    dyno.spec.log_bytes_per_s = Some(256 * 1024);
+    dyno.spec.log_bytes_max = 1024 * 1024;
+    assert_eq!(dyno.start().wait_exit().code, 7);
+}
+
 #[test]
 fn real_a_full_disk_costs_lines_and_nothing_else() {
     let dyno = Dyno::bash("for i in $(seq 40000); do echo line $i; done; exit 3");
