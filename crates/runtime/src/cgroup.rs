@@ -4,6 +4,7 @@
 //! or of the v2 tree. (Not below the node's own group: on a v2 machine that could then hold no process any more, and
 //! a restarted service would not get back in.) The hand removes it only when the supervisor could not.
 
+mod cores;
 mod freezer;
 mod listeners;
 mod usage;
@@ -28,7 +29,7 @@ use crate::{
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 const KILL_PAUSE: Duration = Duration::from_millis(5);
 /// Controllers that a dyno's limits and counters need; `freezer` belongs to v1 only.
-const WANTED: [&str; 4] = ["cpu", "memory", "pids", "io"];
+const WANTED: [&str; 5] = ["cpu", "memory", "pids", "io", "cpuset"];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Cgroups {

@@ -26,6 +26,7 @@ use crate::{
     cgroup::Cgroups,
     check,
     config::{BREATH_EVERY, CHANGED_TIMEOUT, Config, LAYER_SWEEP_EVERY, NETWORK_GUARD_EVERY},
+    crowd,
     disk::unique,
     error::{Doing, Result, tell},
     files::{disk_free, disk_usage, memory_available, memory_stalled_percent, memory_total},
@@ -85,6 +86,7 @@ impl Hand {
         inner.tasks.spawn(every(Arc::clone(&inner), BREATH_EVERY, Inner::breathe));
         inner.tasks.spawn(every(Arc::clone(&inner), NETWORK_GUARD_EVERY, |inner| inner.network.guard()));
         inner.tasks.spawn(guard(Arc::clone(&inner)));
+        inner.tasks.spawn(crowd::watch(Arc::clone(&inner)));
         Ok(Self { inner })
     }
 

@@ -30,6 +30,7 @@ mod binds;
 mod cgroup;
 mod check;
 mod config;
+mod crowd;
 mod disk;
 mod end;
 mod error;

@@ -7,6 +7,7 @@
     reason = "a test that can't go on ends"
 )]
 
+mod crowd;
 mod files;
 mod firewalls;
 mod freezing;
