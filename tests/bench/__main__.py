@@ -11,6 +11,7 @@ import re
 import sys
 import time
 
+import api_load
 import commands
 import crowds
 import deploys
@@ -28,6 +29,7 @@ BENCHES = {
     "wake": waking.wake_bench,
     "freeze": waking.freeze_bench,
     "cli": commands.cli_bench,
+    "api": api_load.api_bench,
     "router": traffic.router_bench,
     "memory": footprint.memory_bench,
     "neighbour": neighbour.neighbour_bench,

@@ -1,4 +1,4 @@
-"""`cli`: what `renga apps` takes beside the server's answer."""
+"""`cli`: what `renga` takes to start, and what `renga apps` takes beside the server's answer."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ def cli_bench():
     with bench_platform() as platform:
         for n in range(APPS):
             platform.api.call("POST", "/apps", {"name": f"bench-app-{n}"})
-        server, ours, cpu, theirs = [], [], [], []
+        server, ours, cpu, theirs, cold = [], [], [], [], []
         timed(platform, HEROKU, "apps")  # Its first run makes its own files.
         for n in range(RUNS):
             begin = time.perf_counter()
@@ -25,12 +25,14 @@ def cli_bench():
             server.append(ms(time.perf_counter() - begin))
             whole, used = timed(platform, RENGA, "apps")
             ours.append(whole)
+            cold.append(timed(platform, RENGA, "local:version")[0])
             cpu.append(used)
             if n < RUNS_OF_HEROKU:
                 theirs.append(timed(platform, HEROKU, "apps")[0])
     answer = median(server)
     beside = [whole - answer for whole in ours]
     return [
+        Row("cli: cold start, `renga local:version` from fork to end", median(cold), "ms", target=10, text=spread(cold)),
         Row(
             "cli: `renga apps`, process beside the server's answer",
             median(beside),

@@ -25,6 +25,7 @@ mod error;
 mod gate;
 mod git;
 mod handlers;
+mod kept;
 mod limiter;
 mod links;
 mod links_pages;

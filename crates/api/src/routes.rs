@@ -54,6 +54,8 @@ pub(crate) struct Endpoint {
     pub(crate) cost: u32,
     /// Nothing that it asks for is there: an empty list, or the entry that cannot exist.
     pub(crate) empty: bool,
+    /// Its answer follows from the caller, the path, the range and the ledger alone, and is kept while these stay.
+    pub(crate) kept: bool,
     pub(crate) handler: Handler,
 }
 
@@ -138,6 +140,7 @@ where
         platform: true,
         cost: 1,
         empty: false,
+        kept: false,
         handler,
     }
 }
@@ -183,6 +186,11 @@ impl Endpoint {
     }
     fn free(mut self) -> Self {
         self.cost = 0;
+        self
+    }
+    /// For lists that are long and asked for often. Nothing of a handler's answer may come from anywhere but the ledger.
+    fn kept(mut self) -> Self {
+        self.kept = true;
         self
     }
     fn empty(mut self) -> Self {
@@ -274,8 +282,8 @@ fn oauth_endpoints() -> Vec<Endpoint> {
 fn app_endpoints() -> Vec<Endpoint> {
     vec![
         post("/apps", Write, apps::create),
-        get("/apps", Read, apps::list),
-        get("/users/{account}/apps", Read, apps::list_of_user),
+        get("/apps", Read, apps::list).kept(),
+        get("/users/{account}/apps", Read, apps::list_of_user).kept(),
         post("/filters/apps", Read, apps::filter),
         get("/apps/{app}", Read, apps::info).may(View),
         // A new name is for those who manage the app, the rest for those who operate it: the handler asks again.

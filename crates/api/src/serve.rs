@@ -1,12 +1,20 @@
 //! The way of a request: conventions on the way in, gate, handler, conventions on the way out.
 
-use std::{collections::BTreeMap, future::Future, io::Write, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io::Write,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     body::Body,
     extract::{FromRequestParts, RawPathParams, Request},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -20,6 +28,7 @@ use crate::{
     call::{BodySlot, Call, Found},
     error::Problem,
     gate::{self, Need},
+    kept::Question,
     range,
     routes::Endpoint,
 };
@@ -89,8 +98,29 @@ async fn answer(
         None => Found::default(),
     };
     let (method, asked) = (parts.method.clone(), parts.headers.clone());
-    let answer = (endpoint.handler)(Call::new(state, (parts, body), params, caller, found)).await?;
-    finish(answer, &method, &asked)
+    let question = match (&caller, endpoint.kept) {
+        (Some(caller), true) => Some(Question {
+            account: caller.account.id,
+            path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            range: range_of(&asked).to_owned(),
+        }),
+        _ => None,
+    };
+    let call = Call::new(state.clone(), (parts, body), params, caller, found);
+    let Some(question) = question else {
+        return Ok(match finish((endpoint.handler)(call).await?, &asked)? {
+            Finished::Rendered(rendered) => rendered.respond(&method, &asked),
+            Finished::Raw(response) => response,
+        });
+    };
+    let make = async {
+        match finish((endpoint.handler)(call).await?, &asked)? {
+            Finished::Rendered(rendered) => Ok(rendered),
+            Finished::Raw(_) => Err(Problem::internal("a stream can't be kept")),
+        }
+    };
+    let moment = state.engine.ledger_moment();
+    Ok(state.kept.answer(question, moment, make).await?.respond(&method, &asked))
 }
 
 /// The app and the team that the path names, if the caller may do to them what the endpoint's row says.
@@ -136,75 +166,127 @@ async fn params(parts: &mut Parts) -> Result<BTreeMap<String, String>, Problem> 
     Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-fn finish(answer: Answer, method: &Method, asked: &HeaderMap) -> Result<Response, Problem> {
-    match answer {
-        Answer::Raw(response) => Ok(response),
-        Answer::Document { status, text } => Ok(json(status, text.to_owned(), method, asked)),
+// === the answer ===
+
+/// An answer with everything that does not depend on how it was asked for.
+pub(crate) struct Rendered {
+    status: StatusCode,
+    body: Bytes,
+    etag: HeaderValue,
+    /// What only some answers have.
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// In gzip, if somebody wanted it so; none if it is not worth it.
+    small: OnceLock<Option<Bytes>>,
+}
+
+enum Finished {
+    Rendered(Rendered),
+    Raw(Response),
+}
+
+fn finish(answer: Answer, asked: &HeaderMap) -> Result<Finished, Problem> {
+    let header = |text: String| HeaderValue::try_from(text).map_err(Problem::internal);
+    Ok(Finished::Rendered(match answer {
+        Answer::Raw(response) => return Ok(Finished::Raw(response)),
+        Answer::Document { status, text } => Rendered::new(status, Bytes::from_static(text.as_bytes())),
         Answer::Json { status, value, warning } => {
-            let mut response = json(status, value.to_string(), method, asked);
+            let mut rendered = Rendered::new(status, value.to_string().into());
             if let Some(warning) = warning {
-                let warning = HeaderValue::try_from(warning).map_err(Problem::internal)?;
-                response.headers_mut().insert(WARNING_MESSAGE, warning);
+                rendered.headers.push((WARNING_MESSAGE, header(warning)?));
             }
-            Ok(response)
+            rendered
         }
         Answer::List(list) => {
             let keys = list.keys.join(", ");
-            let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
-            let page = range::cut(list, range)?;
+            let page = range::cut(list, Some(range_of(asked)))?;
             let status = if page.next.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-            let mut response = json(status, serde_json::Value::Array(page.items).to_string(), method, asked);
-            let text = |text: String| HeaderValue::try_from(text).map_err(Problem::internal);
-            response.headers_mut().insert(header::ACCEPT_RANGES, text(keys)?);
+            let mut rendered = Rendered::new(status, serde_json::Value::Array(page.items).to_string().into());
+            rendered.headers.push((header::ACCEPT_RANGES, header(keys)?));
             if let Some(next) = page.next {
-                response.headers_mut().insert(NEXT_RANGE, text(next)?);
+                rendered.headers.push((NEXT_RANGE, header(next)?));
             }
-            Ok(response)
+            rendered
         }
-    }
+    }))
 }
 
-fn json(status: StatusCode, body: String, method: &Method, asked: &HeaderMap) -> Response {
-    let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..16]));
-    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let same = |known: &str| known == "*" || known.trim_start_matches("W/") == etag;
-    let unchanged =
-        *method == Method::GET && status.is_success() && known.split(',').map(str::trim).any(same);
-    let mut response = match unchanged {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => match compressed(&body, asked) {
-            Some(small) => {
-                let gzip = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-                (status, gzip, Body::from(small)).into_response()
-            }
-            None => (status, Body::from(body)).into_response(),
-        },
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::ETAG, HeaderValue::try_from(etag).expect("hex digits in quotes"));
-    response
+fn range_of(asked: &HeaderMap) -> &str {
+    asked.get(header::RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+impl Rendered {
+    fn new(status: StatusCode, body: Bytes) -> Self {
+        let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..16]));
+        let etag = HeaderValue::try_from(etag).expect("hex digits in quotes");
+        Self { status, body, etag, headers: Vec::new(), small: OnceLock::new() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self::new(StatusCode::OK, text.to_owned().into())
+    }
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    fn respond(&self, method: &Method, asked: &HeaderMap) -> Response {
+        let known =
+            asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let same =
+            |known: &str| known == "*" || known.trim_start_matches("W/").as_bytes() == self.etag.as_bytes();
+        let unchanged =
+            *method == Method::GET && self.status.is_success() && known.split(',').map(str::trim).any(same);
+        let mut response = match unchanged {
+            true => StatusCode::NOT_MODIFIED.into_response(),
+            false => match self.small(asked) {
+                Some(small) => {
+                    let gzip = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+                    (self.status, gzip, Body::from(small)).into_response()
+                }
+                None => (self.status, Body::from(self.body.clone())).into_response(),
+            },
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::ETAG, self.etag.clone());
+        headers.extend(self.headers.iter().cloned());
+        response
+    }
+
+    /// In gzip, for a client that takes it, and if it is worth it.
+    fn small(&self, asked: &HeaderMap) -> Option<Bytes> {
+        if self.body.len() < GZIP_BYTES_MIN || !takes_gzip(asked) {
+            return None;
+        }
+        self.small.get_or_init(|| compressed(&self.body)).clone()
+    }
 }
 
 /// Smaller answers gain nothing.
 const GZIP_BYTES_MIN: usize = 1024;
 
-/// In gzip, for a client that takes it, and if it is worth it.
-fn compressed(body: &str, asked: &HeaderMap) -> Option<Vec<u8>> {
-    let encodings = asked.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let encodings =
+        asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let takes = |encoding: &str| {
         let mut parts = encoding.split(';').map(str::trim);
         let gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
         gzip && !parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)))
     };
-    if body.len() < GZIP_BYTES_MIN || !encodings.split(',').any(takes) {
-        return None;
-    }
+    encodings.split(',').any(takes)
+}
+
+fn compressed(body: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body.as_bytes()).ok()?;
-    encoder.finish().ok()
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok().map(Bytes::from)
 }
 
 /// The first of the ids that the client sent, or a fresh one.

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use renga_engine::Engine;
 use renga_wire::Site;
 
-use crate::{git::GitHttp, limiter::Limiter, links::Signer, login::Logins};
+use crate::{git::GitHttp, kept::Kept, limiter::Limiter, links::Signer, login::Logins};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -17,6 +17,7 @@ pub struct Parts {
     pub(crate) git: Arc<dyn GitHttp>,
     pub(crate) signer: Signer,
     pub(crate) limiter: Limiter,
+    pub(crate) kept: Kept,
     pub(crate) logins: Logins,
 }
 
@@ -32,8 +33,8 @@ impl ApiState {
             rendezvous: settings.rendezvous.clone(),
             region: settings.region.clone(),
         };
-        let (limiter, logins) = (Limiter::default(), Logins::default());
-        Self(Arc::new(Parts { engine, site, git, signer: Signer::new(link_key), limiter, logins }))
+        let (limiter, kept, logins) = (Limiter::default(), Kept::default(), Logins::default());
+        Self(Arc::new(Parts { engine, site, git, signer: Signer::new(link_key), limiter, kept, logins }))
     }
 }
 

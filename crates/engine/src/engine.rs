@@ -131,6 +131,12 @@ pub struct Hands {
 }
 
 impl Engine {
+    /// Grows with every change of the ledger, before that is answered. What was read after this moment is true for as
+    /// long as it stays the same.
+    pub fn ledger_moment(&self) -> u64 {
+        self.store.writer_counts().commits
+    }
+
     pub fn new(store: Store, hands: Hands, settings: Settings) -> Self {
         let Hands { runtime, logs, git, routes, clock, mail } = hands;
         let started_at = clock.now();

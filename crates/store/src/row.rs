@@ -1,7 +1,7 @@
 //! From SQLite's cells to the model's words and back. Everything that comes out is parsed again: a file that somebody
 //! edited is reported as corrupt, with the column's name and never with a sealed value.
 
-use std::fmt::Display;
+use std::{cell::Cell, fmt::Display};
 
 use jiff::Timestamp;
 use renga_model::Id;
@@ -13,14 +13,28 @@ use crate::{MasterKey, StoreError};
 
 /// One row of a result, read by column name.
 pub(crate) struct Cells<'a> {
-    pub(crate) row: &'a Row<'a>,
-    pub(crate) key: &'a MasterKey,
+    row: &'a Row<'a>,
+    key: &'a MasterKey,
+    /// Where the next column probably stands: rows are mostly read in the order of their columns.
+    next: Cell<usize>,
+}
+
+impl<'a> Cells<'a> {
+    pub(crate) fn new(row: &'a Row<'a>, key: &'a MasterKey) -> Self {
+        Self { row, key, next: Cell::new(0) }
+    }
 }
 
 impl Cells<'_> {
     /// As SQLite has it: text, integers, flags, bytes, and `Option`s of them.
     pub(crate) fn get<T: FromSql>(&self, column: &'static str) -> Result<T, StoreError> {
-        self.row.get(column).map_err(|error| corrupt(column, error))
+        let (columns, guess) = (self.row.as_ref(), self.next.get());
+        let at = match columns.column_name(guess) {
+            Ok(name) if name == column => guess,
+            _ => columns.column_index(column).map_err(|error| corrupt(column, error))?,
+        };
+        self.next.set(at + 1);
+        self.row.get(at).map_err(|error| corrupt(column, error))
     }
 
     pub(crate) fn id<K>(&self, column: &'static str) -> Result<Id<K>, StoreError> {

@@ -39,7 +39,7 @@ impl Read<'_> {
         let mut rows = statement.query(params).map_err(StoreError::sql(operation))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(StoreError::sql(operation))? {
-            found.push(parse(&Cells { row, key: self.key })?);
+            found.push(parse(&Cells::new(row, self.key))?);
         }
         Ok(found)
     }
@@ -55,7 +55,7 @@ impl Read<'_> {
         let mut statement = self.conn.prepare_cached(sql).map_err(StoreError::sql(operation))?;
         let mut rows = statement.query(params).map_err(StoreError::sql(operation))?;
         let row = rows.next().map_err(StoreError::sql(operation))?;
-        row.map(|row| parse(&Cells { row, key: self.key })).transpose()
+        row.map(|row| parse(&Cells::new(row, self.key))).transpose()
     }
 }
 

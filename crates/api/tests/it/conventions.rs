@@ -78,6 +78,35 @@ fn unchanged_answers_are_304() {
 }
 
 #[test]
+fn a_list_that_is_kept_shows_every_change_at_once() {
+    let platform = Platform::start();
+    platform.app("first");
+    let jane = platform.person("jane@example.com");
+    let names = |reply: crate::harness::Reply| {
+        let list = reply.good();
+        list.as_array().unwrap().iter().map(|app| app["name"].to_string()).collect::<Vec<_>>().join(" ")
+    };
+    for path in ["/apps", "/users/~/apps"] {
+        assert_eq!(names(platform.get(path)), "\"first\"");
+        let etag = platform.get(path).header("etag").unwrap().to_owned();
+        let again = platform.send(Method::GET, path, &[("if-none-match", &etag)], None);
+        assert_eq!((again.status.as_u16(), again.text.as_str()), (304, ""));
+        // Another caller, another range: other answers.
+        assert_eq!(names(jane.get(path)), "");
+        let none = platform.send(Method::GET, path, &[("range", "name ]first..")], None);
+        assert_eq!(names(none), "");
+        platform.patch("/apps/first", json!({ "maintenance": true })).good();
+        assert_eq!(platform.get(path).json()[0]["maintenance"], true);
+        platform.patch("/apps/first", json!({ "maintenance": false })).good();
+        assert_eq!(platform.get(path).json()[0]["maintenance"], false);
+    }
+    let token = platform.get("/apps").header("ratelimit-remaining").unwrap().to_owned();
+    assert_ne!(platform.get("/apps").header("ratelimit-remaining").unwrap(), token);
+    platform.delete("/apps/first").good();
+    assert_eq!(names(platform.get("/apps")), "");
+}
+
+#[test]
 fn the_pool_of_requests_is_told_and_kept() {
     let platform = Platform::start();
     let left =

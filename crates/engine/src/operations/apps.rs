@@ -88,7 +88,7 @@ impl Engine {
             features_off: Vec::new(),
         };
         let insert = self.store.write(move |tx| -> Result<_, Refusal> {
-            if tx.app_list_for_owner(owner)?.len() >= APPS_PER_OWNER_MAX {
+            if tx.app_count_of_owner(owner)? >= APPS_PER_OWNER_MAX {
                 return Err(Refusal::forbidden(format!(
                     "You've reached the limit of {APPS_PER_OWNER_MAX} apps."
                 )));

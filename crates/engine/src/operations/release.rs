@@ -153,14 +153,15 @@ fn formation_extend(
     let known = tx.formation_list(app.id)?;
     let size =
         known.first().map_or(settings.sizes.default_size(), |formation| settings.size(&formation.size));
-    let has_room = dynos_left(tx, settings, app)?.is_none_or(|left| left > dynos(known.iter()));
     let fresh = |kind: &&ProcessType| !known.iter().any(|formation| formation.process_type == **kind);
     for process_type in slug.process_types.keys().filter(fresh) {
+        let starts = process_type.is_web()
+            && dynos_left(tx, settings, app)?.is_none_or(|left| left > dynos(known.iter()));
         tx.formation_put(&Formation {
             id: FormationId::random(),
             app: app.id,
             process_type: process_type.clone(),
-            quantity: u32::from(process_type.is_web() && has_room),
+            quantity: u32::from(starts),
             size: size.name.clone(),
             epoch: 0,
             created_at: now,

@@ -1,12 +1,11 @@
 //! Whether there is room for what a change asks for: in the machine's memory, on its disk, and in the tier of the app's
 //! owner.
 
-use renga_model::{App, AppId, Dyno, DynoKind, DynoState, Formation, Refusal, Worker};
+use renga_model::{AccountId, App, Dyno, DynoKind, DynoState, Formation, Refusal, Worker};
 use renga_planner::Short;
 use renga_ports::RuntimeError;
 use renga_store::Read;
 
-use super::formation::formation_of;
 use crate::{Engine, Settings, error};
 
 const MIB: u64 = 1024 * 1024;
@@ -91,10 +90,7 @@ fn refusal(what: &str, short: &Short) -> Refusal {
 
 /// Quotas of all formations' dynos, and of the one-off dynos that live.
 fn quotas_wanted(read: &Read<'_>, settings: &Settings) -> Result<Bytes, Refusal> {
-    let mut all = Bytes::default();
-    for app in read.app_list()? {
-        all = all.plus(quotas(settings, wanted(read, settings, app.id)?.iter()));
-    }
+    let all = quotas(settings, wanted(read, settings, None)?.iter());
     let lives = |dyno: &&Dyno| dyno.worker.kind() == DynoKind::OneOff && dyno.state != DynoState::Exited;
     let one_offs = read.dyno_list()?;
     Ok(one_offs.iter().filter(lives).map(|dyno| Bytes::of(settings, &dyno.size)).fold(all, Bytes::plus))
@@ -113,18 +109,19 @@ pub(super) fn quotas<'a>(settings: &Settings, formation: impl Iterator<Item = &'
     formation.map(quota).fold(Bytes::default(), Bytes::plus)
 }
 
-fn wanted(read: &Read<'_>, settings: &Settings, app: AppId) -> Result<Vec<Formation>, Refusal> {
-    Ok(formation_of(read, &settings.sizes, app)?.into_iter().map(|(row, _)| row).collect())
+/// Of one owner's apps, or of all: the types of which there are to be dynos, in the sizes that there are.
+fn wanted(read: &Read<'_>, settings: &Settings, owner: Option<AccountId>) -> Result<Vec<Formation>, Refusal> {
+    let standing =
+        |row: Formation| Formation { size: settings.sizes.standing_for(&row.size).name.clone(), ..row };
+    Ok(read.formation_list_wanted(owner)?.into_iter().map(standing).collect())
 }
 
 /// Dynos that the tier of the app's owner leaves to this app; none: without limit. The app's own are not counted.
 pub(super) fn dynos_left(read: &Read<'_>, settings: &Settings, app: &App) -> Result<Option<u32>, Refusal> {
     let owner = read.account_fetch(app.owner)?;
     let Some(tier) = settings.tiers.of(&owner.email) else { return Ok(None) };
-    let mut used = 0_u32;
-    for other in read.app_list_for_owner(app.owner)?.iter().filter(|other| other.id != app.id) {
-        used = used.saturating_add(dynos(wanted(read, settings, other.id)?.iter()));
-    }
+    let wanted = wanted(read, settings, Some(app.owner))?;
+    let used = dynos(wanted.iter().filter(|row| row.app != app.id));
     Ok(Some(tier.dynos_max.saturating_sub(used)))
 }
 

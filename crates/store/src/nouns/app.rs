@@ -31,6 +31,11 @@ impl Read<'_> {
         self.all("list an owner's apps", sql, [bytes(owner)], app)
     }
 
+    pub fn app_count_of_owner(&self, owner: AccountId) -> Result<usize, StoreError> {
+        let sql = "SELECT count(*) AS apps FROM app WHERE owner = ?1 AND deleted = 0";
+        Ok(self.first("count an owner's apps", sql, [bytes(owner)], |c| c.get("apps"))?.unwrap_or_default())
+    }
+
     /// What the account may do something to without owning it, by name.
     pub fn app_list_for_collaborator(&self, account: AccountId) -> Result<Vec<App>, StoreError> {
         let sql = "SELECT app.* FROM app JOIN collaborator ON collaborator.app = app.id

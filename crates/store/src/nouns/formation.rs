@@ -46,7 +46,7 @@ impl Tx<'_> {
     }
 }
 
-fn formation(c: &Cells<'_>) -> Result<Formation, StoreError> {
+pub(super) fn formation(c: &Cells<'_>) -> Result<Formation, StoreError> {
     Ok(Formation {
         id: c.id("id")?,
         app: c.id("app")?,
