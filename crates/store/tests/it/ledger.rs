@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use renga_model::{
     AttachClient, Build, BuildSource, BuildStatus, ConfigVars, Dyno, DynoEvent, DynoId, DynoState, Exit,
-    ExitReason, OneOff, Release, ReleaseId, ReleaseStatus, Secret, Worker,
+    ExitReason, LogLine, LogSource, OneOff, Release, ReleaseId, ReleaseStatus, Secret, Worker,
 };
 use renga_store::{BuildCache, OrNone, Sleep, Slot, StepKey, StoreError};
 
@@ -354,6 +354,9 @@ async fn everything_of_an_app_goes_with_it() {
         tx.account_insert(&bob, None)?;
         tx.collaborator_insert(&collaborator(&app, &bob, &[]))?;
         tx.app_transfer_insert(&transfer(&app, &bob))?;
+        let line =
+            LogLine { at: at(1), source: LogSource::App, ps: "api".into(), text: "Scaled to web@1".into() };
+        tx.say(id, &line)?;
         tx.favorite_put(bob.id, id, at(1))?;
         tx.favorite_put(bob.id, id, at(2))?;
         assert_eq!(tx.favorite_list(bob.id)?, [id]);
