@@ -43,6 +43,7 @@ def test_deploys():
             websockets_through_the_router,
             workers_are_scaled,
             uploads_are_built,
+            slugs_are_brought,
             python_of_the_buildpacks_choice,
             pipenv_and_uv,
             python_that_cannot_be_had,
@@ -54,11 +55,11 @@ def test_deploys():
 
 
 def leaves_nothing_half_done(platform):
-    """After all builds, good and bad: only formations run, and of their sources only the uploads are kept for a day."""
+    """After all builds, good and bad: only formations run, and of their sources only what was uploaded is kept for a day."""
     ledger = Ledger(platform)
     wait_for("everything to settle", 30, lambda: ledger.settled() is None)
     ledger.check()
-    left = [entry.name for entry in (platform.data / "exchange").iterdir() if not entry.name.startswith("source-")]
+    left = [entry.name for entry in (platform.data / "exchange").iterdir() if not entry.name.startswith(("source-", "slug-"))]
     assert not left, left
     working = [name for name in os.listdir(platform.data / "node/tmp")]
     assert not working, working
@@ -477,6 +478,59 @@ def uploads_are_built(platform):
     assert status == 201, build
     assert "SHA-256" in Reader(build["output_stream_url"]).whole()
     wait_for("the failure", 20, lambda: project.api("GET", f"/builds/{build['id']}")[1]["status"] == "failed")
+
+
+def slugs_are_brought(platform):
+    """As Heroku's page on slugs from scratch has it: said, put, released; no git, no buildpack."""
+    project = Project(platform, "brought")
+    archive = tarball({"./app/bin/server.py": SERVER, "./app/public/version.txt": "brought\n", "./beside.txt": "left out"})
+    slug = say_slug(project, archive)
+    status, refused = project.api("POST", "/releases", {"slug": slug["id"]})
+    assert status == 422 and "Nothing was uploaded" in refused["message"], refused
+    put_slug(slug, archive)
+    status, release = project.api("POST", "/releases", {"slug": slug["id"]})
+    assert (status, release["slug"]["id"], release["description"]) == (201, slug["id"], "Deploy 60883d9e"), release
+    project.shows("/version.txt", "brought")
+    # What lies in the archive can be asked of the dyno, what lay beside ./app can not; and no build is shown.
+    project.heroku("run", "ls / /app").ends().says("bin", "public")
+    assert project.api("GET", "/builds") == (200, [])
+    project.heroku("releases").ends().says(r"v3 +Deploy 60883d9e")
+    status, seen = project.api("GET", f"/slugs/{slug['id']}")
+    assert (seen["blob"]["method"], seen["checksum"], seen["size"] > 0) == ("get", slug["checksum"], True), seen
+    with urllib.request.urlopen(seen["blob"]["url"], timeout=20) as answer:
+        assert answer.read() == archive
+
+    # Damaged, not what was promised, or without ./app: said where it is asked, and what ran goes on.
+    for content, checksum, says in [
+        (archive[:-200], None, "can't be read"),
+        (archive, "0" * 64, "not what was promised"),
+        (tarball({"bin/server.py": SERVER}), None, "no directory ./app"),
+        (tarball({"./app/x": "y", "../outside": "z"}), None, "outside"),
+    ]:
+        bad = say_slug(project, content, checksum)
+        put_slug(bad, content)
+        status, refused = project.api("POST", "/releases", {"slug": bad["id"]})
+        assert status == 422 and says in refused["message"], refused
+    assert newest_release(project)["version"] == 3
+    project.shows("/version.txt", "brought")
+
+
+def say_slug(project, archive, checksum=None):
+    body = {
+        "process_types": {"web": "exec python3 bin/server.py"},
+        "commit": "60883d9e",
+        "stack": "heroku-24",
+        "checksum": f"SHA256:{checksum or hashlib.sha256(archive).hexdigest()}",
+    }
+    status, slug = project.api("POST", "/slugs", body)
+    assert (status, slug["blob"]["method"], slug["size"]) == (201, "put", None), slug
+    return slug
+
+
+def put_slug(slug, archive):
+    put = urllib.request.Request(slug["blob"]["url"], archive, {"Content-Type": ""}, method="PUT")
+    with urllib.request.urlopen(put, timeout=20) as answer:
+        assert answer.status == 200
 
 
 def tarball(files):

@@ -133,9 +133,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let parsed = parsed.map_err(|error| {
         let (path, cause) = (error.path().to_string(), error.inner());
         if cause.is_data() {
-            let what = without_position(&cause.to_string());
-            let message = if path == "." { what } else { format!("{path}: {what}") };
-            Refusal::invalid(format!("Invalid request body: {message}."))
+            Refusal::invalid(wrong_shape(&path, &without_position(&cause.to_string())))
         } else {
             Refusal::bad_request(format!("Unable to parse the JSON request body: {cause}."))
         }
@@ -144,6 +142,28 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         .end()
         .map_err(|cause| Refusal::bad_request(format!("Unable to parse the JSON request body: {cause}.")))?;
     Ok(parsed)
+}
+
+/// In Heroku's words, where it has some.
+fn wrong_shape(path: &str, what: &str) -> String {
+    let named = |rest: &str| {
+        let name = rest.split('`').next().unwrap_or_default();
+        match path {
+            "." => name.to_owned(),
+            path if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
+            path => format!("{path}.{name}"),
+        }
+    };
+    if let Some(rest) = what.strip_prefix("missing field `") {
+        return format!("Require params: {}.", named(rest));
+    }
+    if let Some(rest) = what.strip_prefix("unknown field `") {
+        let known = rest.split_once(", expected ").map_or("nothing", |(_, known)| known);
+        let known = known.trim_start_matches("one of ").replace('`', "");
+        return format!("Unknown params: {}. Known here: {known}.", named(rest));
+    }
+    let place = if path == "." { String::new() } else { format!("{path}: ") };
+    format!("Invalid request body: {place}{what}.")
 }
 
 /// Where the parser stood is of no use to somebody whose client wrote the JSON.
@@ -155,7 +175,7 @@ fn without_position(message: &str) -> String {
 mod tests {
     use super::*;
     use renga_model::Fault;
-    use renga_wire::{AppCreate, FormationUpdates};
+    use renga_wire::{AppCreate, BuildCreate, FormationUpdates};
 
     fn refusal<T: DeserializeOwned + std::fmt::Debug>(body: &str) -> (Fault, String) {
         match parse::<T>(body.as_bytes()) {
@@ -178,6 +198,12 @@ mod tests {
         }
         let (_, say) = refusal::<FormationUpdates>(r#"{"updates": [{"type": "web", "quantity": []}]}"#);
         assert!(say.contains("updates[0].quantity"), "{say}");
+        let (_, say) = refusal::<BuildCreate>(r#"{"source_blob": {}}"#);
+        assert_eq!(say, "Require params: source_blob.url.");
+        let (_, say) = refusal::<FormationUpdates>("{}");
+        assert_eq!(say, "Require params: updates.");
+        let (_, say) = refusal::<FormationUpdates>(r#"{"updates": [], "more": 1}"#);
+        assert_eq!(say, "Unknown params: more. Known here: updates.");
     }
 
     #[test]

@@ -6,8 +6,6 @@ use http::Method;
 
 /// Method and path, `{}` for a segment that names something.
 const UNOFFERED: &[(&str, &str)] = &[
-    ("POST", "/account/credits"),
-    ("PUT", "/account/invoice-address"),
     ("POST", "/addon-attachments"),
     ("DELETE", "/addon-attachments/{}"),
     ("GET", "/addon-attachments/{}"),
@@ -45,9 +43,6 @@ const UNOFFERED: &[(&str, &str)] = &[
     ("POST", "/apps/{}/log-drains"),
     ("DELETE", "/apps/{}/log-drains/{}"),
     ("GET", "/apps/{}/log-drains/{}"),
-    ("POST", "/apps/{}/oci-images"),
-    ("GET", "/apps/{}/oci-images/{}"),
-    ("POST", "/apps/{}/slugs"),
     ("GET", "/apps/{}/webhook-deliveries/{}"),
     ("GET", "/apps/{}/webhook-events/{}"),
     ("POST", "/apps/{}/webhooks"),
@@ -132,8 +127,6 @@ const UNOFFERED: &[(&str, &str)] = &[
     ("DELETE", "/teams/{}/identity-providers/{}"),
     ("PATCH", "/teams/{}/identity-providers/{}"),
     ("GET", "/teams/{}/invoices/{}"),
-    ("GET", "/teams/{}/preferences"),
-    ("PATCH", "/teams/{}/preferences"),
     ("GET", "/teams/{}/usage/daily"),
     ("GET", "/teams/{}/usage/monthly"),
     ("POST", "/telemetry-drains"),

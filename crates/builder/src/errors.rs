@@ -46,6 +46,8 @@ pub enum BuildError {
     SourceTooManyFiles { max: usize },
     #[error("the source is empty")]
     SourceEmpty,
+    #[error("the slug has no ./app")]
+    SlugWithoutApp,
     #[error("the checksum {checksum} is of an unknown kind")]
     ChecksumUnknown { checksum: String },
     #[error("the source's SHA-256 is {found}, not {wanted}")]
@@ -323,6 +325,11 @@ impl BuildError {
             Self::SourceEmpty => "The source is empty: there is not one file in it.\n\
                  Commit the app's files (git add, git commit) and push again."
                 .into(),
+            Self::SlugWithoutApp => {
+                "The slug has no directory ./app, in which everything that runs must lie.\n\
+                 Pack it with: tar czf slug.tgz ./app"
+                    .into()
+            }
             Self::SourceUnreadable { cause } => format!(
                 "The source archive can't be read: {cause}.\n\
                  It must be a tar file, plain or compressed with gzip."

@@ -44,6 +44,7 @@ mod provision;
 mod python;
 mod release_yaml;
 mod run;
+mod slug;
 mod slugignore;
 mod source;
 

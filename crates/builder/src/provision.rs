@@ -34,6 +34,7 @@ pub fn provision_python(
         facts: BTreeMap::new(),
         site_env,
         slug_bytes_max: 0,
+        is_slug: false,
     };
     let context = run::workplace(places, &request, log, now)?;
     let wanted = format!("3.{minor}");

@@ -19,12 +19,15 @@ use crate::{
     limits::{CACHE_BYTES_MAX, SMALL_FILE_BYTES_MAX},
     options::{self, Choice},
     procfile::ProcfileOnly,
-    slugignore, source,
+    slug, slugignore, source,
 };
 
 /// Builds what the request at `places.request` asks for; `now` in seconds since 1970.
 pub fn build(places: &Places, log: &mut Log, now: u64) -> Result<BuildResult, BuildError> {
     let request = read_request(places)?;
+    if request.is_slug {
+        return slug::take(places, &request, log);
+    }
     log.step(format!("Building on the {} stack", title(&request.stack)));
     let mut context = prepare(places, &request, log, now)?;
     let plan = plan(&mut context)?;

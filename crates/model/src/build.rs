@@ -66,6 +66,9 @@ pub enum BuildSource {
     Git { commit: String, branch: String, previous: Option<String> },
     /// A tarball's URL as given to the build API.
     Url { url: String, checksum: Option<String>, version: Option<String>, description: Option<String> },
+    /// No source, but a finished slug that somebody brought: it is unpacked, and nothing is released. Users do not
+    /// see such a build.
+    Slug { slug: SlugId },
 }
 
 impl BuildSource {
@@ -74,6 +77,14 @@ impl BuildSource {
         match self {
             Self::Git { commit, .. } => Some(commit),
             Self::Url { version, .. } => version.as_deref(),
+            Self::Slug { .. } => None,
+        }
+    }
+
+    pub fn slug(&self) -> Option<SlugId> {
+        match self {
+            Self::Slug { slug } => Some(*slug),
+            Self::Git { .. } | Self::Url { .. } => None,
         }
     }
 }

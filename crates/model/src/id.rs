@@ -91,6 +91,7 @@ kinds! {
     LetterKind => LetterId,
     LogSessionKind => LogSessionId,
     OauthClientKind => OauthClientId,
+    OciImageKind => OciImageId,
     RefreshTokenKind => RefreshTokenId,
     ReleaseKind => ReleaseId,
     SessionKind => SessionId,

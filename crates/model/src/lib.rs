@@ -19,6 +19,7 @@ pub mod limits;
 mod log;
 mod name;
 mod oauth;
+mod oci_image;
 mod procfile;
 mod refusal;
 mod release;
@@ -41,15 +42,16 @@ pub use dyno::{
 pub use email::{Email, TEAM_DOMAIN};
 pub use id::{
     AccessTokenId, AccountId, AppId, AppTransferId, BuildId, CollaboratorId, DomainId, DynoId, FormationId,
-    Id, KeyId, LetterId, LogSessionId, OauthClientId, RefreshTokenId, ReleaseId, SessionId, SlugId,
-    SniEndpointId, SourceId, TeamId, TeamInvitationId, TeamMemberId, TokenId,
+    Id, KeyId, LetterId, LogSessionId, OauthClientId, OciImageId, RefreshTokenId, ReleaseId, SessionId,
+    SlugId, SniEndpointId, SourceId, TeamId, TeamInvitationId, TeamMemberId, TokenId,
 };
 pub use log::{LogFilter, LogLine, LogSource, NumberedLine};
 pub use name::{AppName, DynoName, InvalidName, LayerDigest, ProcessType, StackName, TeamName};
 pub use oauth::{OauthClient, OneTime, OneTimeKind, Refresh};
+pub use oci_image::OciImage;
 pub use procfile::Procfile;
 pub use refusal::{Fault, Refusal};
-pub use release::{Release, ReleaseStatus, Slug, SlugLayer};
+pub use release::{Release, ReleaseStatus, Slug, SlugLayer, SlugUpload};
 pub use route::{RouteApp, RouteDyno, RouteTable, WebState};
 pub use secret::Secret;
 pub use size::{DynoSize, SizeFigures, Sizes};

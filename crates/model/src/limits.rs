@@ -65,6 +65,8 @@ pub const HANGUP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Slug size: hard limit and warning (Heroku: 500 MB, 300 MB).
 pub const SLUG_BYTES_MAX: u64 = 500 * 1024 * 1024;
 pub const SLUG_BYTES_WARN: u64 = 300 * 1024 * 1024;
+/// Slugs of an app that were said but are not past their day (ours).
+pub const SLUG_UPLOADS_PER_APP_MAX: usize = 200;
 /// The unpacked source of a build (Heroku: 1 GB).
 pub const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// A build's or a release command's output that is kept (Heroku: 300 MB).
@@ -85,6 +87,9 @@ pub const ROUTER_FIRST_BYTE: Duration = Duration::from_secs(30);
 pub const ROUTER_IDLE: Duration = Duration::from_secs(55);
 /// TCP connect to a dyno (Heroku, H19).
 pub const ROUTER_CONNECT: Duration = Duration::from_secs(5);
+
+/// OCI images that are known of an app (ours).
+pub const OCI_IMAGES_PER_APP_MAX: usize = 1_000;
 
 /// Custom domains of an app (Heroku: 1,000), and certificates (ours).
 pub const DOMAINS_PER_APP_MAX: usize = 1_000;

@@ -66,7 +66,30 @@ pub struct Slug {
     pub commit: Option<String>,
     pub commit_description: Option<String>,
     pub buildpack_provided_description: Option<String>,
+    /// Of the archive, as whoever brought it said; none for what was built here.
+    pub checksum: Option<String>,
     pub bytes: u64,
+    pub created_at: Timestamp,
+}
+
+/// A slug that somebody brings: said first, then put as an archive, and unpacked when it is released.
+///
+/// ```text
+/// Said ──archive put──> There ──released: unpacked in a build dyno──> Slug
+///   └────────────────────┴──── its time is over, the app is gone ───> Gone, with the archive
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlugUpload {
+    /// Also the slug's.
+    pub id: SlugId,
+    pub app: AppId,
+    pub stack: StackName,
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// `SHA256:` and 64 hex digits.
+    pub checksum: Option<String>,
+    pub commit: Option<String>,
+    pub commit_description: Option<String>,
+    pub buildpack_provided_description: Option<String>,
     pub created_at: Timestamp,
 }
 

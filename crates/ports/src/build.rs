@@ -35,6 +35,9 @@ pub struct BuildRequest {
     /// Operator's extra environment (`[site]`: CA bundle, proxies).
     pub site_env: BTreeMap<String, String>,
     pub slug_bytes_max: u64,
+    /// The source is a finished slug: its `./app` becomes the only layer, and no buildpack runs.
+    #[serde(default)]
+    pub is_slug: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

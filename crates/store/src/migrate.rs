@@ -25,6 +25,8 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_letters", include_str!("../migrations/0012_letters.sql")),
     ("0013_favorites", include_str!("../migrations/0013_favorites.sql")),
     ("0014_outbox", include_str!("../migrations/0014_outbox.sql")),
+    ("0015_papers", include_str!("../migrations/0015_papers.sql")),
+    ("0016_slug_upload", include_str!("../migrations/0016_slug_upload.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.
@@ -221,6 +223,25 @@ mod tests {
             Ok((r.get::<_, bool>(0)?, r.get::<_, String>(1)?))
         });
         assert_eq!(row.unwrap(), (false, "building".to_owned()));
+    }
+
+    #[test]
+    fn slugs_of_older_ledgers_were_not_brought_and_their_accounts_have_no_address() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let before = MIGRATIONS.iter().position(|(name, _)| name.ends_with("_papers")).unwrap();
+        up_to(&mut conn, Path::new("test"), before).unwrap();
+        conn.execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO account (id, email, created_at, updated_at) VALUES (zeroblob(16), 'ada@x', 1, 2);
+             INSERT INTO slug (id, app, stack, process_types, bytes, created_at)
+             VALUES (zeroblob(16), zeroblob(16), 'heroku-24', '{}', 3, 4);",
+        )
+        .unwrap();
+        up(&mut conn, Path::new("test")).unwrap();
+        let sql =
+            "SELECT email || invoice_address || stack || bytes || coalesce(checksum, '-') FROM account, slug";
+        let seen: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(seen, "ada@x{}heroku-243-");
     }
 
     #[test]

@@ -69,6 +69,16 @@ impl Cells<'_> {
         parse(&text).ok_or_else(|| corrupt(column, "unknown word"))
     }
 
+    /// The whole row as text, whatever its columns are.
+    pub(crate) fn text_of(&self, table: &str) -> Result<String, StoreError> {
+        let mut text = table.to_owned();
+        for index in 0..self.row.as_ref().column_count() {
+            let cell = self.row.get_ref(index).map_err(|error| corrupt(table, error))?;
+            text += &format!(" {cell:?}");
+        }
+        Ok(text)
+    }
+
     pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
         serde_json::from_str(&self.get::<String>(column)?).map_err(|error| corrupt(column, error))
     }

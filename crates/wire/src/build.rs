@@ -59,6 +59,10 @@ impl SourceBlob {
     /// Of a push the repository's URL is shown: there is no tarball.
     fn of(source: &BuildSource, git_url: &str) -> Self {
         match source {
+            // Such a build is shown to nobody.
+            BuildSource::Slug { .. } => {
+                Self { checksum: None, url: git_url.to_owned(), version: None, version_description: None }
+            }
             BuildSource::Git { commit, .. } => Self {
                 checksum: None,
                 url: git_url.to_owned(),

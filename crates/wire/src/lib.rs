@@ -26,6 +26,7 @@ mod ids;
 mod log;
 mod loose;
 mod oauth;
+mod oci_image;
 mod profile;
 mod release;
 mod site;
@@ -62,13 +63,17 @@ pub use oauth::{
     AuthorizationUpdate, Client, ClientCreate, ClientUpdate, OauthToken, OauthTokenCreate, Session, Shown,
     TokenAnswer,
 };
-pub use profile::{InvoiceAddress, Key, KeyCreate, Preferences, PreferencesUpdate};
-pub use release::{Artifact, ConfigChange, Release, ReleaseCreate, Slug, SlugBlob, config_vars};
+pub use oci_image::{OciBuildpack, OciImage, OciImageCreate, OciProcess};
+pub use profile::{
+    CreditCreate, InvoiceAddress, InvoiceAddressPut, Key, KeyCreate, Preferences, PreferencesUpdate,
+};
+pub use release::{Artifact, ConfigChange, Release, ReleaseCreate, Slug, SlugBlob, SlugCreate, config_vars};
 pub use site::Site;
 pub use team::{
     PermissionEntity, PermissionUser, Team, TeamApp, TeamAppCollaboratorCreate, TeamAppCollaboratorUpdate,
     TeamAppCreate, TeamAppUpdate, TeamCreate, TeamInvitation, TeamInvitationCreate, TeamMember,
-    TeamMemberPut, TeamName, TeamUpdate, Unread, UserName, role_shown,
+    TeamMemberPut, TeamName, TeamPreferences, TeamPreferencesUpdate, TeamUpdate, Unread, UserName,
+    role_shown,
 };
 pub use time::Time;
 pub use usage::DynoUsage;

@@ -82,7 +82,47 @@ preferences! {
 
 // === invoices ===
 
-/// Empty: nobody is billed here.
+/// A code from a gift card; none is known here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreditCreate {
+    #[serde(default)]
+    pub code1: Option<String>,
+    #[serde(default)]
+    pub code2: Option<String>,
+}
+
+/// The whole address: what is left out is empty. Also what is kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InvoiceAddressPut {
+    pub address_1: String,
+    pub address_2: String,
+    pub city: String,
+    pub country: String,
+    pub other: String,
+    pub postal_code: String,
+    pub state: String,
+    pub use_invoice_address: bool,
+}
+
+impl InvoiceAddressPut {
+    pub fn shown(self, heroku_id: String) -> InvoiceAddress {
+        InvoiceAddress {
+            address_1: self.address_1,
+            address_2: self.address_2,
+            city: self.city,
+            country: self.country,
+            heroku_id,
+            other: self.other,
+            postal_code: self.postal_code,
+            state: self.state,
+            use_invoice_address: self.use_invoice_address,
+        }
+    }
+}
+
+/// Nobody is billed here; it is kept for those who want to read it back.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct InvoiceAddress {
     pub address_1: String,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use renga_model::{Account, App, ConfigVars, Release as ModelRelease, Slug as ModelSlug};
+use renga_model::{Account, App, ConfigVars, Release as ModelRelease, Slug as ModelSlug, SlugUpload};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -96,18 +96,36 @@ pub struct Slug {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlugCreate {
+    pub process_types: BTreeMap<String, String>,
+    /// Name or id; left out, it is the one that the app is built for.
+    #[serde(default)]
+    pub stack: Option<String>,
+    #[serde(default)]
+    pub checksum: Option<String>,
+    #[serde(default)]
+    pub commit: Option<String>,
+    #[serde(default)]
+    pub commit_description: Option<String>,
+    #[serde(default)]
+    pub buildpack_provided_description: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlugBlob {
     pub method: String,
     pub url: String,
 }
 
 impl Slug {
-    /// A slug is a list of layers here; the checksum names the top one, which changes with every build.
+    /// What was built here is a list of layers; the checksum names the top one, which changes with every build.
     pub fn new(slug: &ModelSlug, blob_url: String) -> Self {
+        let top = || slug.layers.last().map(|layer| format!("SHA256:{}", layer.digest));
         Self {
             blob: SlugBlob { method: "get".into(), url: blob_url },
             buildpack_provided_description: slug.buildpack_provided_description.clone(),
-            checksum: slug.layers.last().map(|layer| format!("SHA256:{}", layer.digest)),
+            checksum: slug.checksum.clone().or_else(top),
             commit: slug.commit.clone(),
             commit_description: slug.commit_description.clone(),
             created_at: slug.created_at.into(),
@@ -116,6 +134,24 @@ impl Slug {
             size: Some(slug.bytes),
             stack: named("stack", slug.stack.as_str()),
             updated_at: slug.created_at.into(),
+            deleted_at: None,
+        }
+    }
+
+    /// One that is not unpacked yet: its size is known then.
+    pub fn brought(upload: &SlugUpload, blob: SlugBlob) -> Self {
+        Self {
+            blob,
+            buildpack_provided_description: upload.buildpack_provided_description.clone(),
+            checksum: upload.checksum.clone(),
+            commit: upload.commit.clone(),
+            commit_description: upload.commit_description.clone(),
+            created_at: upload.created_at.into(),
+            id: upload.id.uuid(),
+            process_types: upload.process_types.iter().map(|(t, c)| (t.to_string(), c.clone())).collect(),
+            size: None,
+            stack: named("stack", upload.stack.as_str()),
+            updated_at: upload.created_at.into(),
             deleted_at: None,
         }
     }

@@ -344,3 +344,21 @@ pub struct TeamInvitationCreate {
     pub email: String,
     pub role: Option<String>,
 }
+
+// === preferences ===
+
+/// New members get the role that they are added with, and there are no rules for add-ons.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct TeamPreferences {
+    #[serde(rename = "default-permission")]
+    pub default_permission: Option<String>,
+    #[serde(rename = "addons-controls")]
+    pub addons_controls: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeamPreferencesUpdate {
+    #[serde(default, rename = "addons-controls")]
+    pub addons_controls: Option<bool>,
+}

@@ -14,6 +14,8 @@ use crate::{
 
 /// All preferences of an account together, as JSON (ours).
 const PREFERENCES_BYTES_MAX: usize = 16 * 1024;
+/// Of an invoice address, as JSON (ours).
+const INVOICE_ADDRESS_BYTES_MAX: usize = 4 * 1024;
 
 pub(crate) async fn info(call: Call) -> Answered {
     shown(&call, &call.caller()?.account).await
@@ -142,6 +144,29 @@ fn kept(json: &str) -> Result<wire::Preferences, Problem> {
 // === what nobody is billed for ===
 
 pub(crate) async fn invoice_address(call: Call) -> Answered {
-    let heroku_id = call.caller()?.account.email.clone();
-    ok(&wire::InvoiceAddress { heroku_id, ..wire::InvoiceAddress::default() })
+    let account = &call.caller()?.account;
+    let json = call.state.engine.invoice_address(account.id).await?;
+    let kept: wire::InvoiceAddressPut = serde_json::from_str(&json).map_err(Problem::internal)?;
+    ok(&kept.shown(account.email.clone()))
+}
+
+pub(crate) async fn invoice_address_put(mut call: Call) -> Answered {
+    let asked: wire::InvoiceAddressPut = call.json().await?;
+    let account = call.caller()?.account.clone();
+    let json = serde_json::to_string(&asked).map_err(Problem::internal)?;
+    if json.len() > INVOICE_ADDRESS_BYTES_MAX {
+        return Err(Refusal::invalid(format!(
+            "An invoice address may take {INVOICE_ADDRESS_BYTES_MAX} bytes."
+        ))
+        .into());
+    }
+    call.state.engine.invoice_address_set(account.id, json).await?;
+    ok(&asked.shown(account.email))
+}
+
+/// Nobody is billed, so nobody hands out codes: whichever it is, it is not one.
+pub(crate) async fn credit_create(mut call: Call) -> Answered {
+    let _: wire::CreditCreate = call.json().await?;
+    Err(Refusal::invalid("Invalid credit code. This platform bills nobody and has given out no codes.")
+        .into())
 }

@@ -17,6 +17,7 @@ pub(crate) mod formation;
 pub(crate) mod keys;
 pub(crate) mod lists;
 pub(crate) mod logs;
+pub(crate) mod oci_images;
 pub(crate) mod own;
 pub(crate) mod password_resets;
 mod people;

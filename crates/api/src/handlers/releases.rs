@@ -1,15 +1,16 @@
 //! Releases, their config vars, slugs.
 
-use renga_engine::operations::ReleaseView;
-use renga_model::Refusal;
+use renga_engine::operations::{ReleaseView, SlugNew, SlugView};
+use renga_model::{InvalidName, Refusal};
 use renga_wire as wire;
 
+use super::apps::stack_named;
 use crate::{
     answer::{Answered, created, list as list_answer, ok},
     call::Call,
     error::Problem,
     range::Wanted,
-    streams::output,
+    streams::{output, slug::blob},
 };
 
 const KEYS: &[&str] = &["version", "id"];
@@ -44,8 +45,10 @@ pub(crate) async fn create(mut call: Call) -> Answered {
     let view = match (asked.release, asked.slug, asked.oci_image) {
         (Some(release), None, None) => engine.release_rollback(app, account, &release).await?,
         (None, Some(slug), None) => engine.release_slug(app, account, &slug, asked.description).await?,
-        (_, _, Some(_)) => {
-            return Err(Refusal::invalid("oci_image: container releases are not offered yet.").into());
+        (None, None, Some(image)) => {
+            engine.oci_image_find(app.id, &image).await?;
+            let say = "oci_image: what runs here are slugs. An OCI image can't be released.";
+            return Err(Refusal::invalid(say).into());
         }
         _ => {
             return Err(
@@ -62,10 +65,34 @@ pub(crate) async fn config(call: Call) -> Answered {
 }
 
 pub(crate) async fn slug(call: Call) -> Answered {
+    ok(&match call.state.engine.slug_fetch(call.app()?.id, call.param("slug")?).await? {
+        SlugView::Slug { slug, .. } => wire::Slug::new(&slug, blob(&call.state, slug.id, true)?.url),
+        SlugView::Upload { upload, has_archive } => {
+            wire::Slug::brought(&upload, blob(&call.state, upload.id, has_archive)?)
+        }
+    })
+}
+
+/// Its archive is put to the URL in the answer; then it can be released.
+pub(crate) async fn slug_create(mut call: Call) -> Answered {
+    let asked: wire::SlugCreate = call.json().await?;
     let app = call.app()?;
-    let slug = call.state.engine.slug_fetch(app.id, call.param("slug")?).await?;
-    let blob = format!("{}/apps/{}/slugs/{}/blob", call.state.site.api_url, app.id, slug.id);
-    ok(&wire::Slug::new(&slug, blob))
+    let stack = match &asked.stack {
+        Some(text) => stack_named(&call.state, text)?,
+        None => app.build_stack.clone(),
+    };
+    let named = asked.process_types.into_iter().map(|(name, command)| Ok((name.parse()?, command)));
+    let process_types = named.collect::<Result<_, InvalidName>>().map_err(Refusal::from)?;
+    let new = SlugNew {
+        stack,
+        process_types,
+        checksum: asked.checksum,
+        commit: asked.commit,
+        commit_description: asked.commit_description,
+        buildpack_provided_description: asked.buildpack_provided_description,
+    };
+    let upload = call.state.engine.slug_create(app, new).await?;
+    created(&wire::Slug::brought(&upload, blob(&call.state, upload.id, false)?))
 }
 
 /// Only a release command leaves output.

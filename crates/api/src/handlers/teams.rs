@@ -49,6 +49,22 @@ pub(crate) async fn delete(call: Call) -> Answered {
     ok(&shown(&gone))
 }
 
+// === preferences ===
+
+pub(crate) async fn preferences(_: Call) -> Answered {
+    ok(&wire::TeamPreferences::default())
+}
+
+/// There are no add-ons that rules could be for: switching them on would be a promise that nobody keeps.
+pub(crate) async fn preferences_update(mut call: Call) -> Answered {
+    let asked: wire::TeamPreferencesUpdate = call.json().await?;
+    if asked.addons_controls == Some(true) {
+        let say = "addons-controls: there are no add-ons here that rules could be for; it stays false.";
+        return Err(Refusal::invalid(say).into());
+    }
+    preferences(call).await
+}
+
 fn shown(view: &TeamView) -> wire::Team {
     wire::Team::new(&view.team, view.role, view.default)
 }

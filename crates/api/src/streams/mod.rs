@@ -2,4 +2,5 @@
 
 pub(crate) mod log_session;
 pub(crate) mod output;
+pub(crate) mod slug;
 pub(crate) mod source;

@@ -67,6 +67,19 @@ fn names_that_cannot_be_had_are_refused() {
 }
 
 #[test]
+fn a_certificate_may_be_bound_to_a_name_that_it_does_not_cover() {
+    let platform = Platform::start();
+    platform.app("demo-app");
+    let endpoint = platform.post("/apps/demo-app/sni-endpoints", upload(&["other.example.com"])).good();
+    assert_eq!(add(&platform, "demo-app", "www.example.com").0, 201);
+    let bound =
+        platform.patch("/apps/demo-app/domains/www.example.com", json!({ "sni_endpoint": endpoint["name"] }));
+    assert_eq!(bound.good()["sni_endpoint"]["id"], endpoint["id"]);
+    let served = platform.run(platform.engine.certificate_of("www.example.com")).unwrap().unwrap();
+    assert_eq!(served.0, endpoint["certificate_chain"]);
+}
+
+#[test]
 fn a_wildcard_takes_nothing_from_strangers() {
     let mut platform = Platform::start();
     platform.app("demo-app");

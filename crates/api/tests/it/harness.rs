@@ -288,6 +288,7 @@ impl Platform {
             commit: Some("582fc95f".repeat(5)),
             commit_description: Some("First".into()),
             buildpack_provided_description: Some("Python".into()),
+            checksum: None,
             bytes: 4096,
             created_at: now,
         };

@@ -17,6 +17,7 @@ mod matrix;
 mod oauth;
 mod rendezvous;
 mod routes;
+mod schema;
 mod shapes;
 mod streams;
 mod teams;

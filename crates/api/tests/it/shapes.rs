@@ -2,63 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::Platform;
-
-fn check(shape: &Value, value: &Value, path: &str, problems: &mut Vec<String>) {
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_u64() || number.is_i64() => "integer",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    let types: Vec<&str> = shape["type"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let fits = types.is_empty() || types.contains(&kind) || kind == "integer" && types.contains(&"number");
-    if !fits {
-        problems.push(format!("{path} is {kind}, not {types:?}"));
-    }
-    if value.is_null() {
-        return;
-    }
-    if shape["enum"].as_array().is_some_and(|allowed| !allowed.contains(value)) {
-        problems.push(format!("{path} is {value}, which is not listed"));
-    }
-    match shape["format"].as_str() {
-        Some("uuid") if value.as_str().is_none_or(|text| text.parse::<uuid::Uuid>().is_err()) => {
-            problems.push(format!("{path} is no UUID: {value}"));
-        }
-        Some("date-time")
-            if value.as_str().is_none_or(|t| !t.ends_with('Z') || t.parse::<jiff::Timestamp>().is_err()) =>
-        {
-            problems.push(format!("{path} is no time: {value}"));
-        }
-        _ => {}
-    }
-    if let (Some(properties), Some(object)) = (shape["properties"].as_object(), value.as_object()) {
-        for (name, shape) in properties {
-            match object.get(name) {
-                Some(value) => check(shape, value, &format!("{path}.{name}"), problems),
-                None => problems.push(format!("{path}.{name} is missing")),
-            }
-        }
-        let unknown = object.keys().filter(|name| !properties.contains_key(*name));
-        problems.extend(unknown.map(|name| format!("{path}.{name} is not listed")));
-    }
-    if let (Some(shape), Some(items)) = (shape.get("items"), value.as_array()) {
-        items.iter().enumerate().for_each(|(n, item)| check(shape, item, &format!("{path}[{n}]"), problems));
-    }
-}
+use crate::{harness::Platform, schema::Schema};
 
 /// An answer has the published shape of this resource.
 #[track_caller]
 pub(crate) fn assert_shape(resource: &str, answer: &Value) {
-    let shapes: Value = serde_json::from_str(include_str!("../data/shapes.json")).unwrap();
-    assert!(shapes[resource].is_object(), "no shape for {resource}");
-    let mut problems = Vec::new();
-    check(&shapes[resource], answer, resource, &mut problems);
-    assert!(problems.is_empty(), "{problems:#?}");
+    check_all(&[(resource, answer.clone())]);
 }
 
 /// As [`assert_shape`], of every member of a list that is not empty.
@@ -72,12 +21,9 @@ pub(crate) fn assert_shapes(resource: &str, list: &Value) {
 /// Asserts that these answers are what the published schema says of their resources.
 #[track_caller]
 pub(crate) fn check_all(answers: &[(&str, Value)]) {
-    let shapes: Value = serde_json::from_str(include_str!("../data/shapes.json")).unwrap();
-    let mut problems = Vec::new();
-    for (resource, answer) in answers {
-        assert!(shapes[resource].is_object(), "no shape for {resource}");
-        check(&shapes[resource], answer, resource, &mut problems);
-    }
+    let schema = Schema::published();
+    let mut problems: Vec<String> =
+        answers.iter().flat_map(|(resource, answer)| schema.judge_resource(resource, answer)).collect();
     problems.dedup();
     assert!(problems.is_empty(), "{problems:#?}");
 }

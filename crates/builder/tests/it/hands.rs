@@ -60,6 +60,7 @@ pub(crate) fn request(buildpacks: &[&str]) -> BuildRequest {
         facts: BTreeMap::new(),
         site_env: site_env(),
         slug_bytes_max: 500 * 1024 * 1024,
+        is_slug: false,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The frame of a build, without any language.
 
+use renga_ports::BuildRequest;
+
 use crate::hands::{Machine, Source, request};
 
 #[test]
@@ -33,6 +35,38 @@ fn a_procfile_is_enough() {
         assert!(!app.join(gone).exists(), "{gone}");
     }
     assert!(result.cache.is_none());
+}
+
+#[test]
+fn a_finished_slug_is_taken_as_it_is() {
+    let source = Source::new(&[
+        ("app/serve", "#!/bin/sh\n"),
+        ("app/Procfile", "web: not this one\n"),
+        ("app/tmp/kept", "x"),
+        ("beside/left-out", "x"),
+    ]);
+    let slug = || BuildRequest { is_slug: true, ..request(&[]) };
+    let machine = Machine::new();
+    let outcome = machine.build(&source, slug());
+    outcome.must_say(&["-----> Unpacking the slug"]);
+    let (result, app) = (outcome.result(), outcome.app());
+    assert_eq!((result.layers.len(), result.process_types.len()), (1, 0));
+    for there in ["serve", "Procfile", "tmp/kept"] {
+        assert!(app.join(there).is_file(), "{there}");
+    }
+    assert!(!app.parent().unwrap().join("beside").exists());
+
+    let refused = |source: &Source, request, says: &str| {
+        let outcome = Machine::new().build(source, request);
+        assert!(
+            !outcome.succeeded && outcome.json["failure"].as_str().unwrap().contains(says),
+            "{}",
+            outcome.log
+        );
+    };
+    refused(&Source::new(&[("serve", "x")]), slug(), "The slug has no directory ./app");
+    let promised = format!("SHA256:{}", "0".repeat(64));
+    refused(&source, BuildRequest { checksum: Some(promised), ..slug() }, "not what was promised");
 }
 
 /// Checks a build that fails: the lines of the log, and that the result file says the same.

@@ -8,6 +8,8 @@
 //!                                                    nothing else ──────────────────────────────> Failed
 //! ```
 //!
+//! A finished slug that somebody brought goes the same way without a release: packed, it is there.
+//!
 //! Each pass reads where the rows stand and takes the next step; every step may be repeated. The slug's id is the
 //! build's, so packing and inserting twice makes one.
 
@@ -18,7 +20,9 @@ pub(super) use prepare::source_file;
 
 use std::time::Duration;
 
-use renga_model::{App, Build, BuildId, BuildStatus, Dyno, DynoState, Refusal, Release, ReleaseStatus};
+use renga_model::{
+    App, Build, BuildId, BuildStatus, Dyno, DynoState, Refusal, Release, ReleaseStatus, SlugUpload,
+};
 
 use super::dynos;
 use crate::{
@@ -47,6 +51,8 @@ pub(crate) struct Facts {
     pub(crate) release: Option<Release>,
     pub(crate) cache: renga_store::BuildCache,
     pub(crate) config: renga_model::ConfigVars,
+    /// What was said of the slug that is to be unpacked.
+    pub(crate) upload: Option<SlugUpload>,
 }
 
 impl Loop for Builds {
@@ -87,10 +93,18 @@ async fn gather(engine: &Engine, build: BuildId) -> Result<Option<Facts>, Refusa
             Some(release) => read.release_fetch(release).or_none()?,
             None => None,
         };
-        let cache = read.build_cache_fetch(app.id)?.unwrap_or_default();
+        let upload = match build.source.slug() {
+            Some(slug) => read.slug_upload_fetch(slug).or_none()?,
+            None => None,
+        };
+        // Of no use to what only unpacks.
+        let cache = match build.source.slug() {
+            Some(_) => renga_store::BuildCache::default(),
+            None => read.build_cache_fetch(app.id)?.unwrap_or_default(),
+        };
         // Config of the newest release: what the next release will carry on.
         let config = read.release_latest(app.id)?.map(|release| release.config).unwrap_or_default();
-        Ok(Some(Facts { build, app, dyno, release, cache, config }))
+        Ok(Some(Facts { build, app, dyno, release, cache, config, upload }))
     });
     read.await
 }
@@ -98,6 +112,9 @@ async fn gather(engine: &Engine, build: BuildId) -> Result<Option<Facts>, Refusa
 async fn step(engine: &Engine, facts: Facts) -> Result<Next, Refusal> {
     if let Some(release) = &facts.release {
         return after_release(engine, &facts, release).await;
+    }
+    if facts.build.source.slug().is_some() && facts.build.slug.is_some() {
+        return finish::end(engine, &facts, BuildStatus::Succeeded, None, None).await;
     }
     let Some(dyno) = &facts.dyno else {
         return finish::fail(engine, &facts, "The build's dyno is gone.").await;

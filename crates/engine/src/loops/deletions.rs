@@ -9,6 +9,7 @@ use crate::{
     Engine,
     driver::{Loop, Next},
     error,
+    operations::slugs,
     wakes::Bell,
 };
 use renga_store::OrNone;
@@ -67,6 +68,7 @@ impl Loop for Deletions {
         for output in outputs {
             engine.logs.output_remove(&output).await.map_err(error::logs)?;
         }
+        slugs::remove_archives(engine, app).await?;
         engine.git.repository_remove(app).await.map_err(error::git)?;
         engine.logs.app_remove(app).await.map_err(error::logs)?;
         engine.store.write(move |tx| tx.app_delete(app).map_err(Refusal::from)).await?;

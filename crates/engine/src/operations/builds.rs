@@ -22,11 +22,26 @@ pub async fn create(
     buildpacks: Vec<String>,
 ) -> Result<Build, Refusal> {
     check_source(&source)?;
+    begin(engine, app, user, source, buildpacks).await
+}
+
+/// As [`create`]; of what only unpacks a slug the app's log says nothing.
+pub(super) async fn begin(
+    engine: &Engine,
+    app: AppId,
+    user: AccountId,
+    source: BuildSource,
+    buildpacks: Vec<String>,
+) -> Result<Build, Refusal> {
     engine.check_room().await?;
     let chosen = buildpacks.iter().map(|text| buildpacks::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let now = engine.now();
     let insert = engine.store.write(move |tx| -> Result<Build, Refusal> {
         let row = app_row(tx, app)?;
+        let stack = match source.slug() {
+            Some(slug) => tx.slug_upload_fetch(slug)?.stack,
+            None => row.build_stack,
+        };
         let list = if chosen.is_empty() { row.buildpacks } else { chosen };
         let build = Build {
             id: BuildId::random(),
@@ -34,7 +49,7 @@ pub async fn create(
             user,
             status: BuildStatus::Pending,
             source,
-            stack: row.build_stack,
+            stack,
             buildpacks: list.into_iter().map(|buildpack| buildpack.0).collect(),
             dyno: DynoId::random(),
             slug: None,
@@ -50,8 +65,10 @@ pub async fn create(
             ),
             other => other.into(),
         })?;
-        let account = tx.account_fetch(user)?;
-        tx.say(app, &words::api(now, words::build_started(&account.email)))?;
+        if build.source.slug().is_none() {
+            let account = tx.account_fetch(user)?;
+            tx.say(app, &words::api(now, words::build_started(&account.email)))?;
+        }
         Ok(build)
     });
     let build = insert.await?;
@@ -67,11 +84,12 @@ pub fn output(build: BuildId) -> String {
 }
 
 impl Engine {
-    /// Newest first.
+    /// Newest first. What only unpacks a slug is nobody's build.
     pub async fn build_list(&self, app: AppId) -> Result<Vec<(Build, Account)>, Refusal> {
         let list = self.store.read(move |read| -> Result<_, Refusal> {
             let builds = read.build_list(app, LIST_MAX)?;
-            builds.into_iter().map(|build| Ok((build.clone(), read.account_fetch(build.user)?))).collect()
+            let shown = builds.into_iter().filter(|build| build.source.slug().is_none());
+            shown.map(|build| Ok((build.clone(), read.account_fetch(build.user)?))).collect()
         });
         list.await
     }
@@ -84,7 +102,8 @@ impl Engine {
             let user = read.account_fetch(build.user)?;
             Ok(Some((build, user)))
         });
-        fetch.await?.filter(|(build, _)| build.app == app).ok_or_else(not_found)
+        let shown = |(build, _): &(Build, Account)| build.app == app && build.source.slug().is_none();
+        fetch.await?.filter(shown).ok_or_else(not_found)
     }
 
     /// Ends a build that is under way. Once its release is made it is too late: that can be rolled back.
@@ -130,12 +149,13 @@ fn check_source(source: &BuildSource) -> Result<(), Refusal> {
     if [version, description].into_iter().flatten().any(|text| text.len() > VERSION_BYTES_MAX) {
         return Err(Refusal::invalid(format!("The version may have at most {VERSION_BYTES_MAX} bytes.")));
     }
-    let legal = |sum: &str| {
-        sum.strip_prefix("SHA256:")
-            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
-    if checksum.as_deref().is_some_and(|sum| !legal(sum)) {
+    if checksum.as_deref().is_some_and(|sum| !is_checksum(sum)) {
         return Err(Refusal::invalid("source_blob.checksum must look like SHA256: and 64 hex digits."));
     }
     Ok(())
+}
+
+pub(super) fn is_checksum(text: &str) -> bool {
+    text.strip_prefix("SHA256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }

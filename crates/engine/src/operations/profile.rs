@@ -123,6 +123,17 @@ impl Engine {
         set.await
     }
 
+    /// Where its bills would go: JSON that only its faces understand.
+    pub async fn invoice_address(&self, account: AccountId) -> Result<String, Refusal> {
+        self.store.read(move |read| read.account_invoice_address(account).map_err(Refusal::from)).await
+    }
+
+    pub async fn invoice_address_set(&self, account: AccountId, json: String) -> Result<(), Refusal> {
+        let set =
+            self.store.write(move |tx| tx.account_set_invoice_address(account, &json).map_err(Refusal::from));
+        set.await
+    }
+
     /// A new password ends every log-in but the one that `keep` is of.
     pub async fn password_set(
         &self,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use renga_model::{
-    Account, AccountId, App, AppId, Refusal, Release, ReleaseId, ReleaseStatus, Slug, SlugId, StackName,
+    Account, AccountId, App, AppId, Refusal, Release, ReleaseId, ReleaseStatus, SlugId, StackName,
 };
 use renga_store::{OrNone, Read};
 
@@ -80,7 +80,7 @@ impl Engine {
         self.released(create.await?).await
     }
 
-    /// Deploys a slug that is there already. It may be another app's, if the actor may see that app.
+    /// Deploys a slug that is there, or was brought. It may be another app's, if the actor may deploy that app.
     pub async fn release_slug(
         &self,
         app: &App,
@@ -89,10 +89,7 @@ impl Engine {
         description: Option<String>,
     ) -> Result<ReleaseView, Refusal> {
         let slug: SlugId = slug.parse().map_err(|_| Refusal::not_found("slug"))?;
-        let row = self.store.read(move |read| read.slug_fetch(slug).or_none().map_err(Refusal::from)).await?;
-        let row = row.ok_or_else(|| Refusal::not_found("slug"))?;
-        let seen = self.app_for(actor.id, &row.app.to_string(), super::Permission::Deploy).await;
-        seen.map_err(|_| Refusal::not_found("slug"))?;
+        let row = self.slug_ready(actor, slug).await?;
         let (app, user, now, settings) = (app.id, actor.id, self.now(), self.settings.clone());
         let create = self.store.write(move |tx| -> Result<Release, Refusal> {
             if tx.slug_fetch(slug)?.layers.is_empty() {
@@ -113,14 +110,6 @@ impl Engine {
     async fn released(&self, release: Release) -> Result<ReleaseView, Refusal> {
         announce(self, &release);
         self.release_fetch(release.app, &release.id.to_string()).await
-    }
-
-    /// A slug of this app.
-    pub async fn slug_fetch(&self, app: AppId, slug: &str) -> Result<Slug, Refusal> {
-        let not_found = || Refusal::not_found("slug");
-        let slug: SlugId = slug.parse().map_err(|_| not_found())?;
-        let row = self.store.read(move |read| read.slug_fetch(slug).or_none().map_err(Refusal::from)).await?;
-        row.filter(|row| row.app == app).ok_or_else(not_found)
     }
 }
 

@@ -16,5 +16,6 @@ mod one_offs;
 mod plane;
 mod simulation;
 mod sleep;
+mod slugs;
 mod story;
 mod usage;

@@ -56,6 +56,13 @@ impl Read<'_> {
         let found = self.first("fetch preferences", sql, [bytes(id)], |c| c.get("preferences"))?;
         found.ok_or(StoreError::not_found("account"))
     }
+
+    /// Where its bills would go: JSON that only its faces understand.
+    pub fn account_invoice_address(&self, id: AccountId) -> Result<String, StoreError> {
+        let sql = "SELECT invoice_address FROM account WHERE id = ?1";
+        let found = self.first("fetch an invoice address", sql, [bytes(id)], |c| c.get("invoice_address"))?;
+        found.ok_or(StoreError::not_found("account"))
+    }
 }
 
 impl Tx<'_> {
@@ -83,6 +90,11 @@ impl Tx<'_> {
     pub fn account_set_preferences(&self, id: AccountId, json: &str) -> Result<(), StoreError> {
         let sql = "UPDATE account SET preferences = ?2 WHERE id = ?1";
         self.change_one("set preferences", "account", sql, params![bytes(id), json])
+    }
+
+    pub fn account_set_invoice_address(&self, id: AccountId, json: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE account SET invoice_address = ?2 WHERE id = ?1";
+        self.change_one("set an invoice address", "account", sql, params![bytes(id), json])
     }
 
     pub fn account_logged_in(&self, id: AccountId, now: Timestamp) -> Result<(), StoreError> {
@@ -114,7 +126,7 @@ impl Tx<'_> {
             self.change("delete what is an account's", sql, [bytes(id)])?;
         }
         let sql = "UPDATE account SET email = ?2, name = NULL, password_hash = NULL, features_on = '[]',
-                 preferences = '{}', last_login = NULL, suspended_at = ?3, deleted_at = ?3, updated_at = ?3
+                 preferences = '{}', invoice_address = '{}', last_login = NULL, suspended_at = ?3, deleted_at = ?3, updated_at = ?3
              WHERE id = ?1";
         let nobody = format!("deleted-{}@users.invalid", id.uuid().simple());
         self.change_one("bury an account", "account", sql, params![bytes(id), nobody, micros(now)])

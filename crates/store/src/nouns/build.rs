@@ -1,7 +1,7 @@
 //! Builds. An app has at most one that is not over.
 
 use jiff::Timestamp;
-use renga_model::{AppId, Build, BuildId, BuildSource, BuildStatus};
+use renga_model::{AppId, Build, BuildId, BuildSource, BuildStatus, SlugId};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,7 @@ fn build(c: &Cells<'_>) -> Result<Build, StoreError> {
 enum SourceJson {
     Git { commit: String, branch: String, previous: Option<String> },
     Url { url: String, checksum: Option<String>, version: Option<String>, description: Option<String> },
+    Slug { slug: uuid::Uuid },
 }
 
 impl From<&BuildSource> for SourceJson {
@@ -123,6 +124,7 @@ impl From<&BuildSource> for SourceJson {
             BuildSource::Url { url, checksum, version, description } => {
                 Self::Url { url, checksum, version, description }
             }
+            BuildSource::Slug { slug } => Self::Slug { slug: slug.uuid() },
         }
     }
 }
@@ -134,6 +136,7 @@ impl From<SourceJson> for BuildSource {
             SourceJson::Url { url, checksum, version, description } => {
                 Self::Url { url, checksum, version, description }
             }
+            SourceJson::Slug { slug } => Self::Slug { slug: SlugId::from_uuid(slug) },
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Counters that only ever rise, and settings that the platform keeps for itself.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 
 use crate::{Read, StoreError, Tx};
@@ -8,6 +10,19 @@ impl Read<'_> {
     pub fn setting_get(&self, name: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT value FROM setting WHERE name = ?1";
         self.first("get a setting", sql, [name], |c| c.get("value"))
+    }
+
+    /// Every row of every table as text, whatever tables there are: for tests that ask whether anything changed.
+    pub fn every_row(&self) -> Result<BTreeSet<String>, StoreError> {
+        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+        let tables: Vec<String> = self.all("list the tables", sql, [], |c| c.get("name"))?;
+        let mut rows = BTreeSet::new();
+        for table in tables {
+            // The name comes from the ledger's own schema.
+            let sql = format!("SELECT * FROM \"{table}\"");
+            rows.extend(self.all("read a table", &sql, [], |c| c.text_of(&table))?);
+        }
+        Ok(rows)
     }
 }
 

@@ -50,8 +50,8 @@ impl Tx<'_> {
         self.change(
             "insert a slug",
             "INSERT INTO slug (id, app, stack, process_types, source_commit, commit_description,
-                buildpack_provided_description, bytes, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                buildpack_provided_description, checksum, bytes, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
                 bytes(slug.id),
                 bytes(slug.app),
@@ -60,6 +60,7 @@ impl Tx<'_> {
                 slug.commit,
                 slug.commit_description,
                 slug.buildpack_provided_description,
+                slug.checksum,
                 slug.bytes,
                 micros(slug.created_at)
             ],
@@ -83,6 +84,7 @@ fn slug(c: &Cells<'_>) -> Result<Slug, StoreError> {
         commit: c.get("source_commit")?,
         commit_description: c.get("commit_description")?,
         buildpack_provided_description: c.get("buildpack_provided_description")?,
+        checksum: c.get("checksum")?,
         bytes: c.get("bytes")?,
         created_at: c.time("created_at")?,
     })

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 use jiff::Timestamp;
 use renga_model::{
     Account, AccountId, App, AppId, Build, BuildId, BuildSource, BuildStatus, CertificateFacts, ConfigVars,
-    Domain, DomainId, Dyno, DynoId, DynoState, Formation, FormationId, LayerDigest, Release, ReleaseId,
-    ReleaseStatus, Secret, Slug, SlugId, SlugLayer, SniEndpoint, SniEndpointId, Worker,
+    Domain, DomainId, Dyno, DynoId, DynoState, Formation, FormationId, LayerDigest, OciImage, OciImageId,
+    Release, ReleaseId, ReleaseStatus, Secret, Slug, SlugId, SlugLayer, SlugUpload, SniEndpoint,
+    SniEndpointId, Worker,
 };
 use renga_store::{MasterKey, Store};
 
@@ -116,9 +117,29 @@ pub(crate) fn slug(app: &App, layers: Vec<SlugLayer>) -> Slug {
         commit: Some("c".repeat(40)),
         commit_description: Some("Serve".into()),
         buildpack_provided_description: Some("Python".into()),
+        checksum: None,
         bytes: 8192,
         created_at: at(5),
     }
+}
+
+pub(crate) fn slug_upload(app: &App) -> SlugUpload {
+    SlugUpload {
+        id: SlugId::random(),
+        app: app.id,
+        stack: app.stack.clone(),
+        process_types: BTreeMap::from([("web".parse().unwrap(), "./serve".into())]),
+        checksum: Some("SHA256:ab".into()),
+        commit: Some("c0ffee".into()),
+        commit_description: None,
+        buildpack_provided_description: Some("Go".into()),
+        created_at: at(3),
+    }
+}
+
+pub(crate) fn oci_image(app: &App) -> OciImage {
+    let digest = "sha256:ab".into();
+    OciImage { id: OciImageId::random(), app: app.id, digest, facts: "{}".into(), created_at: at(3) }
 }
 
 pub(crate) fn build(app: &App) -> Build {

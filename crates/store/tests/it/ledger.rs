@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use renga_model::{
     AttachClient, Build, BuildSource, BuildStatus, ConfigVars, Dyno, DynoEvent, DynoId, DynoState, Exit,
-    ExitReason, LogLine, LogSource, OneOff, Release, ReleaseId, ReleaseStatus, Secret, Worker,
+    ExitReason, LogLine, LogSource, OneOff, Release, ReleaseId, ReleaseStatus, Secret, SlugId, SlugUpload,
+    Worker,
 };
 use renga_store::{BuildCache, OrNone, Sleep, Slot, StepKey, StoreError};
 
 use crate::{
     access::{collaborator, transfer},
-    fixture::{Ledger, account, at, build, domain, dyno, formation, layer, release, slug, sni_endpoint},
+    fixture::{
+        Ledger, account, at, build, domain, dyno, formation, layer, oci_image, release, slug, slug_upload,
+        sni_endpoint,
+    },
 };
 
 /// Everything in one transaction: queries see its own changes.
@@ -56,6 +60,48 @@ async fn slugs_and_the_layers_that_are_needed() {
         assert_eq!(tx.layers_in_use()?, digests("ab"));
         tx.build_cache_put(app.id, &BuildCache::default())?;
         assert_eq!(tx.build_cache_fetch(app.id)?, Some(BuildCache::default()));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn slugs_that_are_brought() {
+    let (ledger, app) = Ledger::with_app().await;
+    in_tx(&ledger, move |tx| {
+        let old = slug_upload(&app);
+        let new = SlugUpload { id: SlugId::random(), checksum: None, created_at: at(7), ..old.clone() };
+        tx.slug_upload_insert(&new)?;
+        tx.slug_upload_insert(&old)?;
+        assert_eq!(tx.slug_upload_fetch(old.id)?, old);
+        assert_eq!(
+            (tx.slug_upload_list()?, tx.slug_upload_count(app.id)?),
+            (vec![old.clone(), new.clone()], 2)
+        );
+        assert_eq!(tx.slug_upload_list_older(at(5))?, std::slice::from_ref(&old));
+
+        // Of the one that was released the slug stays whole, of the other only what it was.
+        for (upload, version) in [(&old, None), (&new, Some(1))] {
+            let made = renga_model::Slug {
+                id: upload.id,
+                checksum: upload.checksum.clone(),
+                ..slug(&app, vec![layer('a', None)])
+            };
+            tx.slug_insert(&made)?;
+            assert_eq!(tx.slug_fetch(upload.id)?, made);
+            if let Some(version) = version {
+                tx.release_insert(&Release { slug: Some(upload.id), ..release(&app, version) })?;
+            }
+            tx.slug_upload_delete(upload.id)?;
+            assert!(tx.slug_upload_fetch(upload.id).or_none()?.is_none());
+            assert_eq!(tx.slug_fetch(upload.id)?.layers.is_empty(), version.is_none());
+        }
+        tx.slug_upload_insert(&SlugUpload { id: SlugId::random(), ..new })?;
+        let unpacked = Build { source: BuildSource::Slug { slug: old.id }, ..build(&app) };
+        tx.build_insert(&unpacked)?;
+        assert_eq!(tx.build_fetch(unpacked.id)?, unpacked);
+        tx.app_delete(app.id)?;
+        assert_eq!(tx.slug_upload_list()?, []);
         Ok(())
     })
     .await;
@@ -341,6 +387,8 @@ async fn everything_of_an_app_goes_with_it() {
     in_tx(&ledger, move |tx| {
         let slug = slug(&app, vec![layer('a', None)]);
         tx.slug_insert(&slug)?;
+        tx.slug_upload_insert(&slug_upload(&app))?;
+        tx.oci_image_insert(&oci_image(&app))?;
         let release = Release { slug: Some(slug.id), current: true, ..release(&app, 1) };
         tx.release_insert(&release)?;
         tx.build_insert(&Build { slug: Some(slug.id), release: Some(release.id), ..build(&app) })?;

@@ -1,14 +1,15 @@
 //! Every noun: in, out, found, changed, refused.
 
 use renga_model::{
-    AccessTokenId, Account, App, Buildpack, KeyId, LetterId, OauthClient, OauthClientId, OneTime,
-    OneTimeKind, Refresh, RefreshTokenId, Secret, SessionId, SshKey, Token, TokenId, TokenScope,
+    AccessTokenId, Account, App, Buildpack, KeyId, LetterId, OauthClient, OauthClientId, OciImage,
+    OciImageId, OneTime, OneTimeKind, Refresh, RefreshTokenId, Secret, SessionId, SshKey, Token, TokenId,
+    TokenScope,
 };
 use renga_store::{
     OrNone, PasswordHash, Source, Step, StepKey, StepState, StoreError, StoredLetter, TokenValue, ValueHash,
 };
 
-use crate::fixture::{Ledger, account, app_of, at, formation};
+use crate::fixture::{Ledger, account, app_of, at, formation, oci_image};
 
 /// Runs everything in one transaction: queries see its own changes.
 async fn in_tx(
@@ -397,6 +398,10 @@ async fn what_belongs_to_an_account_goes_with_it() {
 
         tx.account_set_preferences(bob.id, "{\"timezone\":\"UTC\"}")?;
         assert_eq!(tx.account_preferences(bob.id)?, "{\"timezone\":\"UTC\"}");
+        assert_eq!(tx.account_invoice_address(bob.id)?, "{}");
+        tx.account_set_invoice_address(bob.id, "{\"city\":\"Ulm\"}")?;
+        assert_eq!(tx.account_invoice_address(bob.id)?, "{\"city\":\"Ulm\"}");
+        tx.account_set_invoice_address(owner, "{\"city\":\"Ulm\"}")?;
         let changed = Account {
             beta: true,
             features_on: vec!["x".into()],
@@ -419,9 +424,26 @@ async fn what_belongs_to_an_account_goes_with_it() {
         assert!(
             gone.email.ends_with("@users.invalid") && gone.name.is_none() && gone.suspended_at == Some(now)
         );
+        assert_eq!(tx.account_invoice_address(owner)?, "{}");
         assert_eq!(tx.account_find_by_email(&gone.email)?, None);
         assert_eq!(tx.account_list()?, []);
         tx.account_insert(&account("ada@example.com"), None)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn oci_images_belong_to_an_app() {
+    let (ledger, app) = Ledger::with_app().await;
+    in_tx(&ledger, move |tx| {
+        let one = oci_image(&app);
+        let two = OciImage { id: OciImageId::random(), created_at: at(4), ..one.clone() };
+        tx.oci_image_insert(&two)?;
+        tx.oci_image_insert(&one)?;
+        assert_eq!(tx.oci_image_list(app.id)?, [one, two]);
+        tx.app_delete(app.id)?;
+        assert_eq!(tx.oci_image_list(app.id)?, []);
+        Ok(())
     })
     .await;
 }

@@ -76,6 +76,18 @@ pub(super) fn team_apps(walk: &Walk) {
     walk.delete(&one).gone_at(&one);
 }
 
+pub(super) fn team_preferences(walk: &Walk) {
+    let path = "/teams/acme/preferences";
+    walk.platform.post("/teams", json!({ "name": "acme" })).good();
+    walk.get(path);
+    walk.patch(path, json!({ "addons-controls": false }))
+        .seen_at(path, |found| found["addons-controls"] == false);
+    // Nobody would keep to such rules.
+    let refused = walk.platform.patch(path, json!({ "addons-controls": true })).refusal();
+    assert_eq!((refused.0, refused.1.as_str()), (422, "invalid_params"));
+    assert_eq!(walk.get(path)["addons-controls"], false);
+}
+
 pub(super) fn team_members(walk: &Walk) {
     let (jane, _) = (walk.platform.person(JANE), walk.platform.person("joe@example.com"));
     walk.platform.post("/teams", json!({ "name": "acme" })).good();

@@ -1,5 +1,6 @@
 //! The caller's own things.
 
+use http::Method;
 use serde_json::json;
 
 use super::Walk;
@@ -40,6 +41,22 @@ pub(super) fn features_keys_and_preferences(walk: &Walk) {
     let path = "/users/~/preferences";
     walk.patch(path, json!({ "timezone": "UTC" })).seen_at(path, |found| found["timezone"] == "UTC");
     walk.get(path);
+}
+
+pub(super) fn invoices_and_credits(walk: &Walk) {
+    let (path, address) = ("/account/invoice-address", json!({ "city": "Ulm", "use_invoice_address": true }));
+    assert_eq!(walk.get(path)["city"], "");
+    walk.put(path, address)
+        .seen_at(path, |found| found["city"] == "Ulm" && found["use_invoice_address"] == true);
+    // It is a whole: what is left out is gone.
+    walk.put(path, json!({ "country": "DE" }))
+        .seen_at(path, |found| found["country"] == "DE" && found["city"] == "");
+    let jane = walk.platform.person("jane@example.com");
+    assert_eq!(jane.get(path).good()["country"], "");
+    let too_long = json!({ "other": "x".repeat(5_000) });
+    assert_eq!(walk.platform.put(path, too_long).refusal().0, 422);
+    walk.refused(&Method::POST, "/account/credits", &json!({ "code1": "012abc", "code2": "345" }), 422);
+    assert_eq!(walk.platform.get("/account/credits").good(), json!([]));
 }
 
 pub(super) fn password_resets(walk: &Walk) {

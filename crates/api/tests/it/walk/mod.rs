@@ -17,7 +17,6 @@ pub(crate) mod domains;
 mod oauth;
 mod processes;
 mod releases;
-pub(crate) mod schema;
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -28,8 +27,10 @@ use renga_api::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Platform};
-use schema::Schema;
+use crate::{
+    harness::{PASSWORD, Platform},
+    schema::Schema,
+};
 
 /// Each starts on a platform of its own, with the app `walked` deployed.
 const WALKS: &[fn(&Walk)] = &[
@@ -38,10 +39,12 @@ const WALKS: &[fn(&Walk)] = &[
     access::teams,
     access::team_apps,
     access::team_members,
+    access::team_preferences,
     account::account,
     account::authorizations,
     account::changes,
     account::features_keys_and_preferences,
+    account::invoices_and_credits,
     account::password_resets,
     oauth::clients,
     oauth::tokens,
@@ -55,7 +58,9 @@ const WALKS: &[fn(&Walk)] = &[
     processes::restarts,
     releases::builds,
     releases::config_vars,
+    releases::oci_images,
     releases::releases,
+    releases::slugs,
 ];
 
 /// What an offered link was seen to do, as `METHOD pattern`.
@@ -130,6 +135,15 @@ impl Walk {
     #[track_caller]
     pub(crate) fn delete(&self, path: &str) -> Written<'_> {
         self.write(&Method::DELETE, path, None)
+    }
+    /// A link that does nothing but refuse, with this status.
+    #[track_caller]
+    pub(crate) fn refused(&self, method: &Method, path: &str, body: &Value, status: u16) {
+        let bytes = body.to_string().into_bytes();
+        let reply = self.platform.send(method.clone(), path, &[], Some(&bytes));
+        assert_eq!(reply.refusal().0, status, "{method} {path}: {}", reply.text);
+        let link = self.schema.links_of(method.as_str(), path).remove(0);
+        self.walked.borrow_mut().insert(format!("{method} {}", link.pattern));
     }
     #[track_caller]
     fn write(&self, method: &Method, path: &str, body: Option<&Value>) -> Written<'_> {

@@ -1,13 +1,13 @@
 //! The way out of a build: what the dyno left becomes a slug and a release, or the user reads why not.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use renga_model::{
-    Build, BuildSource, BuildStatus, Dyno, DynoState, ExitReason, LayerDigest, ProcessType, Refusal, Release,
-    ReleaseStatus, Slug, SlugId, SlugLayer, limits,
+    Build, BuildSource, BuildStatus, Dyno, DynoState, ExitReason, LayerDigest, Refusal, Release,
+    ReleaseStatus, Slug, SlugId, SlugLayer, SlugUpload, limits,
 };
-use renga_ports::{BUILD_RESULT_PATH, BuildResult, BuiltLayer, RuntimeError};
+use renga_ports::{BUILD_RESULT_PATH, BuildFailure, BuildResult, BuiltLayer, RuntimeError};
 use renga_store::BuildCache;
 
 use super::{Facts, prepare::source_file};
@@ -16,15 +16,16 @@ use crate::{
     driver::Next,
     error,
     loops::dynos,
-    operations::release::{NewRelease, release_create},
+    operations::{
+        release::{NewRelease, release_create},
+        slugs,
+    },
     words,
 };
 use renga_store::OrNone;
 
 /// Bytes of `/out/result.json` (ours; a real one has a few hundred).
 const RESULT_BYTES_MAX: u64 = 1024 * 1024;
-/// Process types of an app (ours).
-const PROCESS_TYPES_MAX: usize = 100;
 
 /// Steps of the build's output that the engine writes; the builder's own lines come after the first of them.
 const STEP_WAITING: u64 = 1;
@@ -50,7 +51,9 @@ pub(crate) async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Res
     engine.logs.follow_output(&output, dyno.id);
     engine.logs.drained(dyno.id).await.map_err(error::logs)?;
     if let Some(why) = why_failed(facts, dyno, engine.settings.build_timeout) {
-        return fail(engine, facts, &why).await;
+        // Nobody reads the output of what only unpacks.
+        let said = if why.is_empty() && facts.upload.is_some() { told(engine, dyno).await? } else { why };
+        return fail(engine, facts, &said).await;
     }
     engine.logs.output_append(&output, STEP_PACKED, words::COMPRESSING).await.map_err(error::logs)?;
     let packed = match pack(engine, facts, dyno).await {
@@ -62,8 +65,38 @@ pub(crate) async fn conclude(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Res
     if bytes > limits::SLUG_BYTES_MAX {
         return fail(engine, facts, &words::slug_too_large(bytes)).await;
     }
-    release(engine, facts, packed).await?;
+    if facts.upload.is_some() {
+        keep(engine, facts, packed.slug).await?;
+    } else {
+        release(engine, facts, packed).await?;
+    }
     Ok(Next::Again(Duration::ZERO))
+}
+
+/// What the builder gave as the reason.
+async fn told(engine: &Engine, dyno: &Dyno) -> Result<String, Refusal> {
+    let left = match engine.runtime.read_file(dyno.id, BUILD_RESULT_PATH, RESULT_BYTES_MAX).await {
+        Ok(json) => serde_json::from_slice::<BuildFailure>(&json).ok(),
+        Err(RuntimeError::Refused(_) | RuntimeError::NotFound(_)) => None,
+        Err(failed) => return Err(error::runtime(failed)),
+    };
+    Ok(left.map_or_else(|| "The slug could not be unpacked.".into(), |left| left.failure))
+}
+
+/// A slug that was brought is there now; whoever wants it released says so.
+async fn keep(engine: &Engine, facts: &Facts, slug: Slug) -> Result<(), Refusal> {
+    let mut build = facts.build.clone();
+    build.slug = Some(slug.id);
+    build.updated_at = engine.now();
+    let keep = engine.store.write(move |tx| -> Result<(), Refusal> {
+        if tx.app_fetch(slug.app).or_none()?.is_none_or(|app| app.deleted) {
+            return Err(Refusal::not_found("app"));
+        }
+        tx.slug_insert(&slug)?;
+        tx.build_update(&build, BuildStatus::Building)?;
+        Ok(())
+    });
+    keep.await
 }
 
 /// None if the builder ended well. What it printed itself is not said again.
@@ -106,36 +139,11 @@ impl From<RuntimeError> for Broken {
     }
 }
 
-/// What no dyno could be started with is refused here, where somebody reads it.
-fn check_types(types: &BTreeMap<ProcessType, String>) -> Result<(), Broken> {
-    if types.len() > PROCESS_TYPES_MAX {
-        return Err(Broken::Theirs(format!(
-            "The app declares {} process types. At most {PROCESS_TYPES_MAX} are possible.",
-            types.len()
-        )));
-    }
-    for (name, command) in types {
-        if command.len() > limits::COMMAND_BYTES_MAX {
-            let (has, most) = (command.len().div_ceil(1024), limits::COMMAND_BYTES_MAX / 1024);
-            return Err(Broken::Theirs(format!(
-                "The command of process type {name} has {has} KB. At most {most} KB are possible: put it into a script."
-            )));
-        }
-        if command.contains('\0') {
-            let why = format!(
-                "The command of process type {name} contains a NUL byte, which no program can be given."
-            );
-            return Err(Broken::Theirs(why));
-        }
-    }
-    Ok(())
-}
-
 async fn pack(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Packed, Broken> {
     let json = engine.runtime.read_file(dyno.id, BUILD_RESULT_PATH, RESULT_BYTES_MAX).await?;
     let result: BuildResult = serde_json::from_slice(&json)
         .map_err(|e| Broken::Theirs(format!("The build's result can't be read: {e}.")))?;
-    check_types(&result.process_types)?;
+    slugs::check_process_types(&result.process_types).map_err(Broken::Theirs)?;
     let mut layers = Vec::new();
     for layer in &result.layers {
         layers.push(pack_layer(engine, facts, dyno, layer).await?);
@@ -155,12 +163,31 @@ async fn pack(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<Packed, Bro
         commit,
         commit_description,
         buildpack_provided_description: result.language.clone(),
+        checksum: None,
         created_at: engine.now(),
         layers,
+    };
+    let slug = match &facts.upload {
+        Some(upload) => as_said(slug, upload),
+        None => slug,
     };
     let kept = slug.layers.iter().filter(|layer| layer.key.is_some()).cloned().collect();
     let cache = BuildCache { cache, layers: kept, facts: result.facts.clone() };
     Ok(Packed { slug, cache, result })
+}
+
+/// Of a slug that was brought everything but its layers was said when it was.
+fn as_said(slug: Slug, upload: &SlugUpload) -> Slug {
+    let said = upload.clone();
+    Slug {
+        id: said.id,
+        process_types: said.process_types,
+        commit: said.commit,
+        commit_description: said.commit_description,
+        buildpack_provided_description: said.buildpack_provided_description,
+        checksum: said.checksum,
+        ..slug
+    }
 }
 
 async fn pack_layer(
@@ -191,6 +218,7 @@ async fn described(engine: &Engine, build: &Build) -> (Option<String>, Option<St
             (Some(commit.clone()), subject)
         }
         BuildSource::Url { version, description, .. } => (version.clone(), description.clone()),
+        BuildSource::Slug { .. } => (None, None),
     }
 }
 
@@ -289,11 +317,12 @@ pub(crate) async fn fail(engine: &Engine, facts: &Facts, why: &str) -> Result<Ne
     }
     engine.logs.output_finish(&output).await.map_err(error::logs)?;
     let failure = if why.is_empty() { "The build failed; its output says why." } else { why };
-    end(engine, facts, BuildStatus::Failed, Some(failure.to_owned()), Some(words::BUILD_FAILED)).await
+    let says = facts.build.source.slug().is_none().then_some(words::BUILD_FAILED);
+    end(engine, facts, BuildStatus::Failed, Some(failure.to_owned()), says).await
 }
 
 /// Clears away what the build needed, then closes its row: a row that is open still owns all of it.
-async fn end(
+pub(crate) async fn end(
     engine: &Engine,
     facts: &Facts,
     status: BuildStatus,

@@ -11,7 +11,12 @@ use renga_ports::{
 };
 
 use super::{Facts, finish};
-use crate::{Engine, Settings, driver::Next, error, operations::sources};
+use crate::{
+    Engine, Settings,
+    driver::Next,
+    error,
+    operations::{slugs, sources},
+};
 
 const SOURCE_PATH: &str = "/source.tar";
 /// CPU shares of a build: half of a standard dyno's, so that running apps come first.
@@ -61,6 +66,11 @@ async fn fetch_source(engine: &Engine, build: &Build) -> Result<(), Refusal> {
             }
             None => Ok(()),
         },
+        BuildSource::Slug { slug } => {
+            tokio::fs::remove_file(&target).await.ok();
+            let archive = slugs::file(&engine.settings, *slug);
+            tokio::fs::hard_link(archive, &target).await.map_err(Refusal::internal)
+        }
     }
 }
 
@@ -128,15 +138,16 @@ pub(crate) fn spec(engine: &Engine, facts: &Facts, dyno: &Dyno) -> Result<DynoSp
 fn source_url(build: &Build) -> &str {
     match &build.source {
         BuildSource::Url { url, .. } => url,
-        BuildSource::Git { .. } => SOURCE_PATH,
+        BuildSource::Git { .. } | BuildSource::Slug { .. } => SOURCE_PATH,
     }
 }
 
 fn request(settings: &Settings, facts: &Facts, source: &str) -> BuildRequest {
     let build = &facts.build;
-    let (checksum, from_git) = match &build.source {
-        BuildSource::Git { .. } => (None, true),
-        BuildSource::Url { checksum, .. } => (checksum.clone(), false),
+    let (checksum, strip_top_folder) = match &build.source {
+        BuildSource::Git { .. } => (None, false),
+        BuildSource::Url { checksum, .. } => (checksum.clone(), true),
+        BuildSource::Slug { .. } => (facts.upload.as_ref().and_then(|upload| upload.checksum.clone()), false),
     };
     let cached = facts.cache.layers.iter().enumerate();
     let cached = cached
@@ -145,7 +156,7 @@ fn request(settings: &Settings, facts: &Facts, source: &str) -> BuildRequest {
         build: build.id.to_string(),
         stack: build.stack.clone(),
         source: source.to_owned(),
-        strip_top_folder: !from_git,
+        strip_top_folder,
         version: build.source.version().map(str::to_owned),
         checksum,
         buildpacks: build.buildpacks.clone(),
@@ -155,6 +166,7 @@ fn request(settings: &Settings, facts: &Facts, source: &str) -> BuildRequest {
         facts: facts.cache.facts.clone(),
         site_env: settings.site_build_env.clone(),
         slug_bytes_max: limits::SLUG_BYTES_MAX,
+        is_slug: build.source.slug().is_some(),
     }
 }
 

@@ -1,19 +1,25 @@
-//! The exchange directory: sources whose build is over, uploads that are past their time, and what a crash left of an
-//! upload.
+//! The exchange directory: sources whose build is over, uploads that are past their time, archives of slugs whose app is
+//! gone, and what a crash left of an upload.
 
 use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
 use renga_model::Refusal;
 
-use crate::{Engine, loops::builds::source_file};
+use crate::{Engine, loops::builds::source_file, operations::slugs};
 
 /// An upload or an archive that is being written is younger.
 const DRAFT_AGE_MIN: Duration = Duration::from_secs(6 * 60 * 60);
 
 pub(super) async fn sweep(engine: &Engine) -> Result<(), Refusal> {
     engine.sources_clear().await?;
-    let builds = engine.store.read(|read| read.build_list_unfinished().map_err(Refusal::from)).await?;
-    let needed: BTreeSet<_> = builds.iter().map(|build| source_file(&engine.settings, build)).collect();
+    engine.slug_uploads_clear().await?;
+    let rows = engine
+        .store
+        .read(|read| -> Result<_, Refusal> { Ok((read.build_list_unfinished()?, read.slug_upload_list()?)) });
+    let (builds, uploads) = rows.await?;
+    let sources = builds.iter().map(|build| source_file(&engine.settings, build));
+    let slugs = uploads.iter().map(|upload| slugs::file(&engine.settings, upload.id));
+    let needed: BTreeSet<_> = sources.chain(slugs).collect();
     let folder = engine.settings.exchange.clone();
     // `source-ID.tar` belongs to the upload's row, which goes first.
     let spare = move |path: &Path| !needed.contains(path) && !is_upload(path);

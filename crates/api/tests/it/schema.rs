@@ -21,7 +21,7 @@ pub(crate) struct PublishedLink<'a> {
 
 impl Schema {
     pub(crate) fn published() -> Self {
-        Self(serde_json::from_str(include_str!("../../../contract/schema.json")).unwrap())
+        Self(serde_json::from_str(include_str!("../../contract/schema.json")).unwrap())
     }
 
     pub(crate) fn links(&self) -> Vec<PublishedLink<'_>> {
@@ -54,14 +54,22 @@ impl Schema {
 
     /// What is wrong with an answer of this link.
     pub(crate) fn judge(&self, link: &PublishedLink<'_>, answer: &Value) -> Vec<String> {
-        let whole = serde_json::json!({ "$ref": format!("#/definitions/{}", link.resource) });
         let mut problems = Vec::new();
         match link.target {
             Some(target) => self.check(target, answer, link.resource, &mut problems),
             // Some answers are not described: they are the resource, a list of it, or nothing.
             None if answer.is_array() || answer == &serde_json::json!({}) => {}
-            None => self.check(&whole, answer, link.resource, &mut problems),
+            None => return self.judge_resource(link.resource, answer),
         }
+        problems
+    }
+
+    /// What is wrong with an answer that is this resource, or one of it.
+    pub(crate) fn judge_resource(&self, resource: &str, answer: &Value) -> Vec<String> {
+        assert!(self.0["definitions"][resource].is_object(), "no resource {resource} is published");
+        let whole = serde_json::json!({ "$ref": format!("#/definitions/{resource}") });
+        let mut problems = Vec::new();
+        self.check(&whole, answer, resource, &mut problems);
         problems
     }
 
