@@ -16,6 +16,7 @@ mod login;
 mod matrix;
 mod oauth;
 mod rendezvous;
+mod replay;
 mod routes;
 mod schema;
 mod shapes;
