@@ -69,6 +69,15 @@ pub struct Settings {
     pub disk_floor_bytes: u64,
     /// Releases per app that are kept whole (their slugs stay, rollback to them is possible).
     pub releases_kept: usize,
+    /// Who may give something to people who have no account, and so invite them.
+    pub invitations: Invitations,
+}
+
+/// Where no mail is sent, whoever invites an address holds its link, and could come in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invitations {
+    Anybody,
+    Operators,
 }
 
 impl Settings {

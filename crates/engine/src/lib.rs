@@ -34,7 +34,7 @@ mod words;
 pub use asked::Attached;
 pub use changes::Changes;
 pub use decisions::{Decision, DecisionKind};
-pub use engine::{Engine, Hands, Parts, Settings};
+pub use engine::{Engine, Hands, Invitations, Parts, Settings};
 pub use execs::ExecSession;
 pub use published::PublishedRoutes;
 pub use push::Gate;

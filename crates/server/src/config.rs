@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use renga_engine::Overcommit;
+use renga_engine::{Invitations, Overcommit};
 use renga_model::{Sizes, StackName, Tiers, limits};
 pub(crate) use typed::{ConfigArgs, Typed};
 
@@ -62,6 +62,7 @@ pub(crate) struct Config {
     /// None: a dyno writes its disk as fast as the machine can.
     pub(crate) disk_write_bytes_per_s: Option<u64>,
     pub(crate) releases_kept: usize,
+    pub(crate) invitations: Invitations,
 }
 
 /// Ports below this one are root's, and of those whom root lets.
@@ -170,12 +171,11 @@ impl Typed {
         let disk_floor_bytes = self.disk.floor_mib.unwrap_or(1024) * MIB;
         let overcommit_percent = percent("disk", self.disk.overcommit, DISK_OVERCOMMIT, &mut mistakes);
         let disk = Overcommit { reserve_bytes: disk_floor_bytes, overcommit_percent };
-        for cidr in self.network.allow.iter().filter(|cidr| !is_cidr(cidr)) {
-            mistakes.push(format!("network.allow: \"{cidr}\" is not an IPv4 range such as 10.1.0.0/16"));
-        }
+        check_ranges(&self.network.allow, &mut mistakes);
         let dns = parse_dns(&self.site.dns, &mut mistakes);
         let (ca_bundle, build_env) = trust(self.site.ca_bundle, self.site.build_env, &mut mistakes);
         let mail = self.mail.and_then(|mail| mail.finish(ca_bundle.as_deref(), &mut mistakes));
+        let invitations = invitations(self.accounts.invitations.as_deref(), &mut mistakes);
         refuse_zeros(&self.builds, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -200,6 +200,7 @@ impl Typed {
             disk_floor_bytes,
             disk_write_bytes_per_s: disk_write_rate(self.disk.write_mib_per_s),
             releases_kept: self.disk.releases_kept.unwrap_or(10),
+            invitations,
             mail,
             domain,
             api,
@@ -217,6 +218,17 @@ impl Typed {
             ca_bundle,
             build_env,
         })
+    }
+}
+
+fn invitations(typed: Option<&str>, mistakes: &mut Vec<String>) -> Invitations {
+    match typed.unwrap_or("anybody") {
+        "anybody" => Invitations::Anybody,
+        "operators" => Invitations::Operators,
+        other => {
+            mistakes.push(format!("accounts.invitations = \"{other}\": anybody or operators"));
+            Invitations::Operators
+        }
     }
 }
 
@@ -354,6 +366,12 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 200 && text.split('.').all(label)
 }
 
+fn check_ranges(typed: &[String], mistakes: &mut Vec<String>) {
+    for cidr in typed.iter().filter(|cidr| !is_cidr(cidr)) {
+        mistakes.push(format!("network.allow: \"{cidr}\" is not an IPv4 range such as 10.1.0.0/16"));
+    }
+}
+
 fn is_cidr(text: &str) -> bool {
     let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
     address.parse::<Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= 32)
@@ -386,6 +404,16 @@ mod tests {
         let quick = "[dynos]\nsleep_after_seconds = 5\nfreeze_seconds = 6\ncycle_after_seconds = 7";
         let [five, six, seven] = [5, 6, 7].map(|time| Some(Duration::from_secs(time)));
         assert_eq!(times(quick), (five, six, seven));
+    }
+
+    #[test]
+    fn who_invites_is_one_of_two() {
+        let typed = |text: &str| toml::from_str::<Typed>(text).unwrap().finish();
+        assert_eq!(typed("").unwrap().invitations, Invitations::Anybody);
+        let operators = typed("[accounts]\ninvitations = \"operators\"");
+        assert_eq!(operators.unwrap().invitations, Invitations::Operators);
+        let mistakes = typed("[accounts]\ninvitations = \"nobody\"").unwrap_err();
+        assert_eq!(mistakes, ["accounts.invitations = \"nobody\": anybody or operators"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{answer::Answer, call::Call, error::Problem};
 
 /// Whoever has no account is invited to make one, and holds what he is given until he comes.
 pub(super) async fn found_or_invited(call: &Call, person: Person) -> Result<Invited, Problem> {
-    Ok(call.state.engine.person_or_invited(person).await?)
+    Ok(call.state.engine.person_or_invited(&call.caller()?.account, person).await?)
 }
 
 /// Without mail, the link is for whoever asked to hand over.

@@ -121,6 +121,42 @@ fn assert_waits(reply: &Reply) {
 }
 
 #[test]
+fn where_only_operators_invite_others_give_to_those_who_have_an_account() {
+    let mut platform = Platform::start_where_operators_invite();
+    let jane = platform.person("jane@example.com");
+    jane.post("/apps", json!({ "name": "janes" })).good();
+    jane.post("/teams", json!({ "name": "acme" })).good();
+    let (on_app, members) = ("/apps/janes/collaborators", "/teams/acme/members");
+    let member = |email: &str| json!({ "email": email, "role": "member" });
+    for refused in [
+        jane.post(on_app, json!({ "user": "new@example.com" })),
+        jane.put(members, member("new@example.com")),
+        jane.put("/teams/acme/invitations", member("new@example.com")),
+    ] {
+        assert!(refused.header("warning-message").is_none());
+        let (status, id, message) = refused.refusal();
+        assert_eq!((status, id.as_str()), (403, "forbidden"));
+        assert!(message.contains("renga users add new@example.com"), "{message}");
+    }
+    assert_eq!(
+        platform.run(platform.engine.user_find("new@example.com")).unwrap_err().say,
+        "Couldn't find that user."
+    );
+    // Those who have one are given things as ever, and so is whom an operator has invited; without a link.
+    platform.account("joe@example.com");
+    jane.post(on_app, json!({ "user": "joe@example.com" })).good();
+    let bearer = jane.bearer.clone();
+    platform.become_operator();
+    platform.app("operators");
+    let invited = platform.post("/apps/operators/collaborators", json!({ "user": "new@example.com" }));
+    assert!(link(&invited).starts_with(&platform.url));
+    let body = member("new@example.com").to_string();
+    let given = platform.send(Method::PUT, members, &[("authorization", &bearer)], Some(body.as_bytes()));
+    assert_waits(&given);
+    given.good();
+}
+
+#[test]
 fn who_has_no_account_is_invited_and_finds_what_he_was_given() {
     let platform = Platform::start();
     platform.app("demo-app");

@@ -10,13 +10,15 @@ use axum::{
 use http::{HeaderMap, Method, StatusCode};
 use renga_api::{ApiState, GitCaller, GitHttp};
 use renga_engine::{
-    Engine, Hands, Settings,
+    Engine, Hands, Invitations, Settings,
     operations::{
         TokenNew,
         release::{NewRelease, release_create},
     },
 };
-use renga_model::{Account, AppId, Fault, LayerDigest, Refusal, Secret, Slug, SlugId, SlugLayer, TokenScope};
+use renga_model::{
+    Account, AccountId, AppId, Fault, LayerDigest, Refusal, Secret, Slug, SlugId, SlugLayer, TokenScope,
+};
 use renga_ports::Logs;
 use renga_store::{MasterKey, Store};
 use renga_testkit::{SimClock, SimGit, SimLogs, SimRoutes, SimRuntime};
@@ -125,6 +127,14 @@ impl Platform {
 
     /// With the port that attach URLs name.
     pub(crate) fn start_with_rendezvous(rendezvous: u16) -> Self {
+        Self::start_as(rendezvous, Invitations::Anybody)
+    }
+
+    pub(crate) fn start_where_operators_invite() -> Self {
+        Self::start_as(4001, Invitations::Operators)
+    }
+
+    fn start_as(rendezvous: u16, invitations: Invitations) -> Self {
         let tokio =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -142,7 +152,8 @@ impl Platform {
             clock: clock.clone(),
             mail: None,
         };
-        let engine = Engine::new(store, hands, settings(&url, address, rendezvous, folder.path()));
+        let settings = Settings { invitations, ..settings(&url, address, rendezvous, folder.path()) };
+        let engine = Engine::new(store, hands, settings);
         let account =
             tokio.block_on(engine.account_create("dev@example.com".into(), Secret::new(PASSWORD))).unwrap();
         let router = renga_api::router(ApiState::new(engine.clone(), Arc::new(EchoGit), [9; 32]));
@@ -205,6 +216,17 @@ impl Platform {
     /// From here on, requests come from an account of the tier `free`.
     pub(crate) fn become_free(&mut self) {
         let account = self.run(self.engine.account_create(FREE.into(), Secret::new(PASSWORD))).unwrap();
+        self.token = self.token_with(&account, TokenScope::Global, None);
+        self.account = account;
+    }
+
+    /// From here on, requests come from `op@example.com`, who is an operator.
+    pub(crate) fn become_operator(&mut self) {
+        let new = Account::new(AccountId::random(), "op@example.com".into(), self.engine.now());
+        let account = Account { operator: true, ..new };
+        let row = account.clone();
+        let insert = self.engine.store.write(move |tx| tx.account_insert(&row, None).map_err(Refusal::from));
+        self.run(insert).unwrap();
         self.token = self.token_with(&account, TokenScope::Global, None);
         self.account = account;
     }
@@ -345,5 +367,6 @@ fn settings(url: &str, address: SocketAddr, rendezvous: u16, folder: &std::path:
         disk_budget_bytes: 1 << 30,
         disk_floor_bytes: 0,
         releases_kept: 10,
+        invitations: Invitations::Anybody,
     }
 }

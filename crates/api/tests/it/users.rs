@@ -1,7 +1,7 @@
 //! Accounts in the operator's hands, and links that work once.
 
 use http::Method;
-use renga_model::{Account, Refusal, TokenScope};
+use renga_model::TokenScope;
 use serde_json::json;
 
 use crate::{
@@ -16,15 +16,7 @@ const NEW: &str = "battery staple";
 /// The harness's account is the first, which is what makes an operator of a platform.
 fn operated() -> Platform {
     let mut platform = Platform::start();
-    let account = Account {
-        operator: true,
-        ..Account::new(renga_model::AccountId::random(), "op@example.com".into(), platform.engine.now())
-    };
-    let row = account.clone();
-    let insert = platform.engine.store.write(move |tx| tx.account_insert(&row, None).map_err(Refusal::from));
-    platform.run(insert).unwrap();
-    platform.token = platform.token_with(&account, TokenScope::Global, None);
-    platform.account = account;
+    platform.become_operator();
     platform
 }
 

@@ -18,7 +18,7 @@ use super::{
     access::Person,
     profile::{check_email, password_hash, sessions_end},
 };
-use crate::Engine;
+use crate::{Engine, Invitations};
 
 /// How long an invitation and a reset work (ours).
 const INVITATION_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -80,7 +80,7 @@ impl Engine {
     /// Somebody who is given something. For an address that nobody has there is an account from now on, which can hold
     /// what it is given and can't log in until its invitation is accepted. The second who gives something to such an
     /// account gets no link: whoever holds one can take all that the others gave.
-    pub async fn person_or_invited(&self, person: Person) -> Result<Invited, Refusal> {
+    pub async fn person_or_invited(&self, actor: &Account, person: Person) -> Result<Invited, Refusal> {
         let email = match &person {
             Person::Email(email) => email.to_string(),
             Person::Id(_) => {
@@ -92,8 +92,13 @@ impl Engine {
         match waits {
             Waiting::Has(account) => return Ok(Invited { account, link: None, waits: false }),
             // A letter reaches nobody else.
-            Waiting::Invited(account) if self.mail.is_none() => {
+            Waiting::Invited(account) if self.mail.is_none() || !self.may_invite(actor) => {
                 return Ok(Invited { account, link: None, waits: true });
+            }
+            Waiting::Nobody if !self.may_invite(actor) => {
+                return Err(Refusal::forbidden(format!(
+                    "{email} has no account. Here only operators invite people: ask one for renga users add {email}"
+                )));
             }
             Waiting::Invited(_) | Waiting::Nobody => {}
         }
@@ -116,6 +121,10 @@ impl Engine {
             self.store.read(move |read| read.account_find_by_email(&email).map_err(Refusal::from)).await?;
         let account = account.ok_or_else(|| Refusal::not_found("user"))?;
         Ok(Invited { account, link: Some(link), waits: false })
+    }
+
+    fn may_invite(&self, actor: &Account) -> bool {
+        self.settings.invitations == Invitations::Anybody || actor.operator
     }
 
     /// None for an address that no account has.

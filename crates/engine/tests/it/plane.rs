@@ -164,6 +164,7 @@ impl Bench {
             disk_budget_bytes: 1 << 40,
             disk_floor_bytes: 1 << 30,
             releases_kept: 10,
+            invitations: renga_engine::Invitations::Anybody,
         }
     }
 

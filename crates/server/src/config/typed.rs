@@ -84,6 +84,7 @@ pub(crate) struct Typed {
     pub(crate) network: Network,
     pub(crate) site: Site,
     pub(crate) mail: Option<TypedMail>,
+    pub(crate) accounts: Accounts,
     pub(crate) dynos: Dynos,
     pub(crate) builds: Builds,
     pub(crate) disk: Disk,
@@ -114,6 +115,13 @@ pub(crate) struct Site {
     pub(crate) dns: Vec<String>,
     /// Extra environment of builds (proxies, mirrors).
     pub(crate) build_env: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Accounts {
+    /// Who invites people that have no account by giving them something: anybody or operators.
+    pub(crate) invitations: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -185,6 +185,7 @@ fn settings(
         disk_budget_bytes: config.disk_budget_bytes,
         disk_floor_bytes: config.disk_floor_bytes,
         releases_kept: config.releases_kept,
+        invitations: config.invitations,
     }
 }
 
