@@ -136,6 +136,8 @@ fn the_official_command_line_works() {
     cli.good(&on(&["maintenance:on"]), &["done"]);
     cli.good(&on(&["maintenance"]), &["on"]);
     cli.good(&on(&["maintenance:off"]), &["done"]);
+    let app = platform.get("/apps/demo-app").good()["id"].as_str().unwrap().parse().unwrap();
+    platform.run(platform.log(app));
     cli.good(&on(&["logs"]), &["Release v2 created by user dev@example.com"]);
     cli.good(&on(&["logs", "-n", "1", "--source", "app"]), &["app[api]"]);
     cli.good(&on(&["domains"]), &["demo-app.localhost"]);
