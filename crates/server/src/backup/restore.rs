@@ -124,7 +124,7 @@ struct Unpacked {
 }
 
 fn unpack(from: Box<dyn Read>, layout: &Layout) -> Result<Unpacked> {
-    const FOREIGN: &str = "this is no backup that renga wrote";
+    const FOREIGN: &str = "this is no backup that renga wrote, or its beginning is damaged";
     let mut zstd = zstd::Decoder::new(BufReader::with_capacity(CHUNK_BYTES, from)).context(FOREIGN)?;
     zstd.window_log_max(WINDOW_LOG_MAX)?;
     let mut tar = tar::Archive::new(zstd);
@@ -177,7 +177,8 @@ fn header(text: &[u8]) -> Result<Header> {
         format: u32,
         renga_version: String,
     }
-    let any: Anything = serde_json::from_slice(text).context("the backup's first page is not understood")?;
+    let any: Anything = serde_json::from_slice(text)
+        .context("the backup's first page is not understood: it was changed or damaged")?;
     if any.format > FORMAT {
         bail!(
             "it was written by renga {} in format {}, and this is renga {}, which knows format {FORMAT}: restore it \
@@ -187,7 +188,8 @@ fn header(text: &[u8]) -> Result<Header> {
             env!("CARGO_PKG_VERSION")
         );
     }
-    let header: Header = serde_json::from_slice(text).context("the backup's first page is not understood")?;
+    let header: Header = serde_json::from_slice(text)
+        .context("the backup's first page is not understood: it was changed or damaged")?;
     if header.ledger_schema > renga_store::SCHEMA_VERSION {
         bail!(
             "its ledger was written by a newer renga ({}, schema {}; this one knows {}): restore it with that one",
