@@ -261,8 +261,9 @@ impl Traces {
         let mounts = table.lines().filter(|line| line.contains(data) && !line.contains("/node/images/"));
         let links = names("/sys/class/net").into_iter().filter(|name| name.contains(instance));
         let backing = |name: &String| fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).ok();
-        let loops =
-            names("/sys/block").iter().filter_map(backing).filter(|file| file.contains(data)).collect();
+        // Images stay mounted for the next start; kernels before 6.12 need a loop device for each.
+        let is_ours = |file: &String| file.contains(data) && !file.contains("/node/layers/");
+        let loops = names("/sys/block").iter().filter_map(backing).filter(is_ours).collect();
         let parent = format!("/sys/fs/cgroup/memory/renga-{instance}");
         let unified = format!("/sys/fs/cgroup/renga-{instance}");
         let groups = names(&parent).into_iter().chain(names(&unified)).filter(|name| name.len() == 36);
