@@ -28,6 +28,46 @@ pub struct RouteApp {
     pub dynos: Vec<RouteDyno>,
     pub error_page_url: Option<String>,
     pub maintenance_page_url: Option<String>,
+    #[serde(default, skip_serializing_if = "RouteFlags::is_off")]
+    pub flags: RouteFlags,
+}
+
+/// What of an app's traffic can be switched, each by the app's feature of that name. All are off by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteFlags {
+    /// `http-session-affinity`: a client's requests go to the dyno that answered its first one.
+    pub session_affinity: bool,
+    /// `http-disable-keepalive-to-dyno`: a connection to a dyno carries one request.
+    pub no_keep_alive_to_dyno: bool,
+    /// `http-end-to-end-continue`: the dyno answers `Expect: 100-continue`.
+    pub end_to_end_continue: bool,
+    /// `http-disable-http2`: clients speak HTTP/1.1 to this app.
+    pub no_http2: bool,
+    /// `https-redirect`: what came by HTTP is sent to HTTPS.
+    pub https_redirect: bool,
+}
+
+impl RouteFlags {
+    /// By the names of the features that are on; other names mean nothing here.
+    pub fn named<'a>(on: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut flags = Self::default();
+        for name in on {
+            match name {
+                "http-session-affinity" => flags.session_affinity = true,
+                "http-disable-keepalive-to-dyno" => flags.no_keep_alive_to_dyno = true,
+                "http-end-to-end-continue" => flags.end_to_end_continue = true,
+                "http-disable-http2" => flags.no_http2 = true,
+                "https-redirect" => flags.https_redirect = true,
+                _ => {}
+            }
+        }
+        flags
+    }
+
+    pub fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use renga_model::{App, Dyno, DynoState, RouteApp, RouteDyno, WebState, Worker};
+use renga_model::{App, Dyno, DynoState, RouteApp, RouteDyno, RouteFlags, WebState, Worker};
 
 /// All that routing wants to know of an app.
 #[derive(Debug, Clone)]
@@ -36,6 +36,7 @@ fn route_app(facts: AppFacts) -> RouteApp {
     RouteApp {
         web: web_state(&facts, &web, !dynos.is_empty()),
         id: facts.app.id,
+        flags: RouteFlags::named(facts.app.features_on.iter().map(String::as_str)),
         name: facts.app.name,
         hosts: facts.hosts,
         certificates: facts.certificates,
@@ -72,5 +73,67 @@ fn web_state(facts: &AppFacts, web: &[&Dyno], serving: bool) -> WebState {
     } else {
         // Between a stop and the next start: somebody is about to plan one.
         WebState::Booting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use renga_model::{AccountId, AppId, StackName};
+
+    use super::*;
+
+    fn facts(features_on: &[&str]) -> AppFacts {
+        let stack: StackName = "heroku-24".parse().unwrap();
+        let app = App {
+            id: AppId::random(),
+            name: "app".parse().unwrap(),
+            owner: AccountId::random(),
+            stack: stack.clone(),
+            build_stack: stack,
+            maintenance: false,
+            locked: false,
+            deleted: false,
+            buildpacks: Vec::new(),
+            buildpack_provided_description: None,
+            detected_buildpack: None,
+            repo_bytes: None,
+            slug_bytes: None,
+            created_at: Default::default(),
+            updated_at: Default::default(),
+            released_at: None,
+            features_on: features_on.iter().map(ToString::to_string).collect(),
+            features_off: Vec::new(),
+        };
+        AppFacts {
+            app,
+            hosts: Vec::new(),
+            certificates: BTreeMap::new(),
+            has_code: false,
+            asleep: false,
+            web_wanted: 0,
+            dynos: Vec::new(),
+            error_page_url: None,
+            maintenance_page_url: None,
+        }
+    }
+
+    #[test]
+    fn each_switch_of_the_router_is_a_flag_of_its_own() {
+        let off = RouteFlags::default();
+        let flags = |features: &[&str]| table(vec![facts(features)])[0].flags;
+        assert_eq!(flags(&[]), off);
+        assert_eq!(flags(&["preboot", "log-runtime-metrics"]), off);
+        let each = [
+            ("http-session-affinity", RouteFlags { session_affinity: true, ..off }),
+            ("http-disable-keepalive-to-dyno", RouteFlags { no_keep_alive_to_dyno: true, ..off }),
+            ("http-end-to-end-continue", RouteFlags { end_to_end_continue: true, ..off }),
+            ("http-disable-http2", RouteFlags { no_http2: true, ..off }),
+            ("https-redirect", RouteFlags { https_redirect: true, ..off }),
+        ];
+        for (name, expected) in each {
+            assert_eq!(flags(&[name]), expected, "{name}");
+        }
+        let both = RouteFlags { no_http2: true, https_redirect: true, ..off };
+        assert_eq!(flags(&["https-redirect", "http-disable-http2"]), both);
     }
 }

@@ -46,6 +46,7 @@ fn table(dyno: SocketAddr) -> Result<RouteTable, renga_model::InvalidName> {
         dynos: vec![dyno],
         error_page_url: None,
         maintenance_page_url: None,
+        flags: renga_model::RouteFlags::default(),
     };
     Ok(RouteTable { generation: 1, apps: vec![app] })
 }

@@ -368,6 +368,7 @@ mod tests {
             dynos: dynos.iter().map(dyno).collect(),
             error_page_url: None,
             maintenance_page_url: None,
+            flags: renga_model::RouteFlags::default(),
         };
         RouteTable { generation, apps: vec![app] }
     }

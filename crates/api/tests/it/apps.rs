@@ -319,6 +319,19 @@ fn buildpacks_features_and_domains() {
     assert_eq!(platform.patch(feature, json!({ "enabled": false })).good()["enabled"], false);
     assert_eq!(platform.get(feature).good()["enabled"], false);
     assert_eq!(platform.get("/apps/demo-app/features/none").status, 404);
+    let states = [
+        ("http-session-affinity", "general"),
+        ("https-redirect", "general"),
+        ("http-disable-keepalive-to-dyno", "beta"),
+        ("http-end-to-end-continue", "beta"),
+        ("http-disable-http2", "beta"),
+    ];
+    for (name, state) in states {
+        let path = format!("/apps/demo-app/features/{name}");
+        let shown = platform.get(&path).good();
+        assert_eq!((&shown["enabled"], &shown["state"]), (&false.into(), &state.into()), "{name}");
+        assert_eq!(platform.patch(&path, json!({ "enabled": true })).good()["enabled"], true, "{name}");
+    }
     assert_eq!(platform.get("/apps/demo-app/domains").good()[0]["hostname"], "demo-app.localhost");
 }
 

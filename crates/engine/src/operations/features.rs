@@ -15,7 +15,7 @@ pub struct FeatureInfo {
     pub default_on: bool,
 }
 
-pub const FEATURES: [FeatureInfo; 3] = [
+pub const FEATURES: [FeatureInfo; 8] = [
     FeatureInfo {
         name: "preboot",
         display_name: "Preboot",
@@ -37,6 +37,42 @@ pub const FEATURES: [FeatureInfo; 3] = [
         state: "beta",
         default_on: false,
     },
+    FeatureInfo {
+        name: "http-session-affinity",
+        display_name: "Session Affinity",
+        description: "Requests of one client go to the same web dyno, by a cookie",
+        state: "general",
+        default_on: false,
+    },
+    FeatureInfo {
+        name: "https-redirect",
+        display_name: "Redirect to HTTPS",
+        description: "Requests by HTTP are redirected to HTTPS before they reach a dyno (a feature of Renga, not of \
+                      Heroku)",
+        state: "general",
+        default_on: false,
+    },
+    FeatureInfo {
+        name: "http-disable-keepalive-to-dyno",
+        display_name: "Disable Keepalives to Dynos",
+        description: "Each request has a connection to the dyno of its own",
+        state: "beta",
+        default_on: false,
+    },
+    FeatureInfo {
+        name: "http-end-to-end-continue",
+        display_name: "End-to-end Continue",
+        description: "The dyno, not the router, answers Expect: 100-continue",
+        state: "beta",
+        default_on: false,
+    },
+    FeatureInfo {
+        name: "http-disable-http2",
+        display_name: "Disable HTTP/2",
+        description: "Clients speak HTTP/1.1 to this app, not HTTP/2",
+        state: "beta",
+        default_on: false,
+    },
 ];
 
 pub fn feature_enabled(app: &App, feature: &FeatureInfo) -> bool {
@@ -45,7 +81,7 @@ pub fn feature_enabled(app: &App, feature: &FeatureInfo) -> bool {
 }
 
 impl Engine {
-    /// Takes effect with the next start of a dyno; nothing is restarted.
+    /// Of the router's features it takes effect at once, of others with the next start of a dyno; nothing is restarted.
     pub async fn feature_set(
         &self,
         app: AppId,
@@ -66,6 +102,7 @@ impl Engine {
         });
         let row = update.await?;
         self.wake.formation(app);
+        self.wake.routes();
         Ok(row)
     }
 }

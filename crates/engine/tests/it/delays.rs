@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use renga_engine::operations::AppNew;
-use renga_model::{BuildStatus, RouteTable};
+use renga_engine::operations::{AppNew, FEATURES};
+use renga_model::{BuildStatus, RouteFlags, RouteTable};
 use renga_ports::{RouteFeed as _, RouteFeedError};
 use renga_testkit::world::{Delivery, Fault, Faults};
 
@@ -76,6 +76,23 @@ async fn delivered(delivery: Delivery) {
     bench.world.deliver(delivery);
     let plane = bench.start(&Faults::none()).await;
     tell(&bench, plane, Next::Hearing).await;
+}
+
+/// What an app's owner switches is in the next table, at once.
+#[tokio::test(start_paused = true)]
+async fn a_switch_of_the_router_is_in_the_published_table() {
+    let bench = Bench::new().await;
+    let plane = bench.start(&Faults::none()).await;
+    let app = plane.engine.app_create(&bench.account, AppNew::default()).await.unwrap();
+    let flags = || bench.world.table().apps.iter().find(|route| route.id == app.id).map(|route| route.flags);
+    until("the app in the table", async || flags() == Some(RouteFlags::default())).await;
+    let redirect = FEATURES.iter().find(|feature| feature.name == "https-redirect").unwrap();
+    for on in [true, false] {
+        plane.engine.feature_set(app.id, redirect, on).await.unwrap();
+        let wanted = RouteFlags { https_redirect: on, ..RouteFlags::default() };
+        until("the switch", async || flags() == Some(wanted)).await;
+    }
+    plane.kill().await;
 }
 
 /// A table of a plane that is gone, still on its way, changes nothing; a router that is ahead of the ledger is caught

@@ -170,6 +170,7 @@ pub(crate) fn app(web: WebState, dynos: Vec<RouteDyno>) -> RouteApp {
         dynos,
         error_page_url: None,
         maintenance_page_url: None,
+        flags: renga_model::RouteFlags::default(),
     }
 }
 
