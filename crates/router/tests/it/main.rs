@@ -7,8 +7,10 @@
 )]
 
 mod codes;
+mod corpus;
 mod drain;
 mod http;
+mod recorder;
 mod rig;
 mod rolling;
 mod tables;
