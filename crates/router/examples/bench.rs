@@ -41,6 +41,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         certificates: directory.path().join("certificates.sock"),
         control_gid: None,
         domain: "localhost".into(),
+        proxy_protocol: Vec::new(),
+        trusted_proxies: Vec::new(),
         threads,
         drain_timeout: std::time::Duration::from_secs(1),
         clock: Arc::new(SystemClock),

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use renga_model::limits;
 use renga_ports::Clock;
 
+use crate::forwarded::Network;
+
 #[derive(Clone)]
 pub struct Config {
     /// Where clients are expected with plain HTTP, and where with TLS. Both ports speak both; port 0 picks a free one.
@@ -18,6 +20,10 @@ pub struct Config {
     pub control_gid: Option<u32>,
     /// The domain below which apps have their names; its certificate answers clients that name no host.
     pub domain: String,
+    /// Connections from here begin with a PROXY header, which says who the client is.
+    pub proxy_protocol: Vec<Network>,
+    /// What requests from here say of the client's address, protocol and port is believed.
+    pub trusted_proxies: Vec<Network>,
     /// Threads that serve traffic; the machine's cores as a rule.
     pub threads: usize,
     /// How long requests under way may go on after the order to stop.

@@ -1,8 +1,8 @@
 //! A client's connection: accepted, told apart by its first byte, unwrapped from TLS if it is that, served as HTTP/1.
 //!
 //! ```text
-//! accept ──first byte 0x16──> TLS handshake, certificate by SNI ──┐
-//!    └────any other byte──────────────────────────────────────────┴──> HTTP/1 until closed or idle
+//! accept ──(PROXY header)──first byte 0x16──> TLS handshake, certificate by SNI ──┐
+//!                    └────any other byte──────────────────────────────────────────┴──> HTTP/1 until closed or idle
 //! ```
 //!
 //! On the order to stop the sockets accept what waits in the kernel's queues and close; a connection ends with the
@@ -10,6 +10,7 @@
 //! still gets its answer.
 
 use std::{
+    io,
     net::IpAddr,
     rc::Rc,
     sync::{Arc, atomic::AtomicBool},
@@ -29,7 +30,10 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use crate::{
     client_io::{ClientIo, Stream},
+    config::Config,
     exchange::Door,
+    forwarded::among,
+    proxy_protocol,
     serve::serve,
     thread::Thread,
 };
@@ -79,14 +83,15 @@ fn admit(thread: &Rc<Thread>, stream: TcpStream, peer: IpAddr, place: OwnedSemap
     });
 }
 
-async fn connection(thread: Rc<Thread>, stream: TcpStream, peer: IpAddr) {
+async fn connection(thread: Rc<Thread>, mut stream: TcpStream, peer: IpAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not switch off delays to a client");
     }
     let limits = &thread.shared.config.limits;
-    let mut first = [0];
-    let Ok(Ok(1)) = timeout(limits.header_read_timeout, stream.peek(&mut first)).await else { return };
-    let (stream, tls) = if first[0] == TLS_HANDSHAKE {
+    let greeting = greet(&thread.shared.config, &mut stream, peer);
+    let Ok(Ok((peer, first))) = timeout(limits.header_read_timeout, greeting).await else { return };
+    let from_proxy = among(&thread.shared.config.trusted_proxies, peer);
+    let (stream, tls) = if first == TLS_HANDSHAKE {
         match timeout(limits.handshake_timeout, handshake(&thread, stream)).await {
             Ok(Some(stream)) => {
                 let version = tls_version(&stream);
@@ -100,7 +105,20 @@ async fn connection(thread: Rc<Thread>, stream: TcpStream, peer: IpAddr) {
     let stalled = Arc::new(AtomicBool::new(false));
     let peer = HeaderValue::try_from(peer.to_canonical().to_string()).expect("an address is plain text");
     let io = ClientIo::new(stream, limits.idle_timeout, stalled.clone());
-    converse(thread, io, Rc::new(Door { peer, tls, stalled })).await;
+    converse(thread, io, Rc::new(Door { peer, from_proxy, tls, stalled })).await;
+}
+
+/// Who the client is, and its first byte.
+async fn greet(config: &Config, stream: &mut TcpStream, peer: IpAddr) -> io::Result<(IpAddr, u8)> {
+    let named = match among(&config.proxy_protocol, peer) {
+        true => proxy_protocol::take(stream).await?,
+        false => None,
+    };
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok((named.unwrap_or(peer), first[0])),
+    }
 }
 
 async fn handshake(thread: &Thread, stream: TcpStream) -> Option<TlsStream<TcpStream>> {

@@ -37,6 +37,8 @@ const FORWARDED_BYTES_SHOWN: usize = 1_024;
 /// What a client's connection says of itself.
 pub(crate) struct Door {
     pub(crate) peer: HeaderValue,
+    /// A proxy of the operator's: what it says of the client is believed.
+    pub(crate) from_proxy: bool,
     /// `tls1.2`, `tls1.3`, `unknown`; none on a plain connection.
     pub(crate) tls: Option<&'static str>,
     /// A write to the client waited too long.
@@ -51,6 +53,8 @@ pub(crate) struct Told {
     pub(crate) version: Version,
     pub(crate) request_id: HeaderValue,
     pub(crate) forwarded_for: HeaderValue,
+    pub(crate) forwarded_proto: &'static str,
+    pub(crate) forwarded_port: HeaderValue,
 }
 
 pub(crate) struct Exchange {

@@ -10,6 +10,8 @@ use rand::RngCore;
 use crate::{
     codes::{CAUSE_EXPECT, CAUSE_HEADER, Code},
     config::Limits,
+    exchange::Door,
+    forwarded::{Claimed, Network, told},
 };
 
 pub(crate) const VIA: HeaderValue = HeaderValue::from_static("1.1 renga-router");
@@ -158,18 +160,23 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// What the client says of the way so far, and its address behind it.
-pub(crate) fn forwarded_for(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
-    if !headers.contains_key(&FORWARDED_FOR) {
-        return peer.clone();
-    }
-    let mut chain = Vec::new();
-    for value in headers.get_all(&FORWARDED_FOR) {
-        chain.extend_from_slice(value.as_bytes());
-        chain.extend_from_slice(b", ");
-    }
-    chain.extend_from_slice(peer.as_bytes());
-    HeaderValue::from_bytes(&chain).unwrap_or_else(|_| peer.clone())
+/// Whom the request is from, and how it came: address, protocol, port.
+pub(crate) fn forwarded(
+    headers: &HeaderMap,
+    door: &Door,
+    proxies: &[Network],
+) -> (HeaderValue, &'static str, HeaderValue) {
+    let value = |name| {
+        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let first = values.next()?;
+        Some(values.fold(first.to_vec(), |all, more| [&all, &b", "[..], more].concat()))
+    };
+    let claims = [&FORWARDED_FOR, &FORWARDED_PROTO, &FORWARDED_PORT].map(value);
+    let [addresses, proto, port] = claims.each_ref().map(Option::as_deref);
+    let claimed = Claimed { addresses, proto, port };
+    let told = told(door.peer.as_bytes(), door.from_proxy, door.tls.is_some(), claimed, proxies);
+    let addresses = HeaderValue::from_bytes(&told.addresses).unwrap_or_else(|_| door.peer.clone());
+    (addresses, told.proto, HeaderValue::from_bytes(told.port).expect("digits are legal"))
 }
 
 /// The framing of a body without a length is ours to say, whatever the method.

@@ -39,13 +39,17 @@ async fn answer(thread: &Rc<Thread>, door: &Rc<Door>, request: Request<Incoming>
     let Some(app) = table.find(&host) else {
         return page_response(StatusCode::NOT_FOUND, pages::no_such_app());
     };
+    let (forwarded_for, forwarded_proto, forwarded_port) =
+        head::forwarded(request.headers(), door, &thread.shared.config.trusted_proxies);
     let told = Told {
         method: request.method().clone(),
         path: head::path(request.uri()),
         host,
         version: request.version(),
         request_id: head::request_id(request.headers()),
-        forwarded_for: head::forwarded_for(request.headers(), &door.peer),
+        forwarded_for,
+        forwarded_proto,
+        forwarded_port,
     };
     let mut exchange = Exchange::new(thread, door, told, table, app);
     match admit(&mut exchange, &request) {
@@ -104,10 +108,9 @@ fn rewrite(exchange: &Exchange, request: &mut Request<RequestBody>, upgrade: boo
     if chunked {
         head::set_chunked(headers);
     }
-    let (proto, port) = if exchange.door.tls.is_some() { ("https", "443") } else { ("http", "80") };
     headers.insert(head::FORWARDED_FOR, told.forwarded_for.clone());
-    headers.insert(head::FORWARDED_PROTO, HeaderValue::from_static(proto));
-    headers.insert(head::FORWARDED_PORT, HeaderValue::from_static(port));
+    headers.insert(head::FORWARDED_PROTO, HeaderValue::from_static(told.forwarded_proto));
+    headers.insert(head::FORWARDED_PORT, told.forwarded_port.clone());
     headers.insert(head::REQUEST_ID, told.request_id.clone());
     headers.insert(head::REQUEST_START, exchange.begun_at.as_millisecond().into());
     headers.append(header::VIA, head::VIA);

@@ -2,6 +2,7 @@
 //! together. This is the only place of the binary that reads the environment.
 
 mod mail;
+mod routing;
 mod sizes;
 mod tiers;
 mod typed;
@@ -15,6 +16,7 @@ use std::{
 
 use renga_engine::{Invitations, Overcommit};
 use renga_model::{Sizes, StackName, Tiers, limits};
+pub(crate) use routing::Routing;
 pub(crate) use typed::{ConfigArgs, Typed};
 
 /// What the processes run by.
@@ -40,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) memory: Overcommit,
     pub(crate) disk: Overcommit,
     pub(crate) network_allow: Vec<String>,
+    pub(crate) routing: Routing,
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) ca_bundle: Option<PathBuf>,
     pub(crate) build_env: BTreeMap<String, String>,
@@ -168,10 +171,9 @@ impl Typed {
         let admin_email = self.admin_email.unwrap_or_else(|| "admin@localhost".into());
         let tiers = tiers::tiers(&self.tiers, &admin_email, &mut mistakes);
         let memory = memory(&self.memory, &mut mistakes);
-        let disk_floor_bytes = self.disk.floor_mib.unwrap_or(1024) * MIB;
-        let overcommit_percent = percent("disk", self.disk.overcommit, DISK_OVERCOMMIT, &mut mistakes);
-        let disk = Overcommit { reserve_bytes: disk_floor_bytes, overcommit_percent };
+        let disk = disk(&self.disk, &mut mistakes);
         check_ranges(&self.network.allow, &mut mistakes);
+        let routing = self.routing.finish(&mut mistakes);
         let dns = parse_dns(&self.site.dns, &mut mistakes);
         let (ca_bundle, build_env) = trust(self.site.ca_bundle, self.site.build_env, &mut mistakes);
         let mail = self.mail.and_then(|mail| mail.finish(ca_bundle.as_deref(), &mut mistakes));
@@ -197,7 +199,7 @@ impl Typed {
             freeze_for: seconds(self.dynos.freeze_seconds, limits::FREEZE_FOR),
             cycle_after: seconds(self.dynos.cycle_after_seconds, limits::CYCLE_AFTER),
             disk_budget_bytes: self.disk.budget_mib.unwrap_or(20 * 1024) * MIB,
-            disk_floor_bytes,
+            disk_floor_bytes: disk.reserve_bytes,
             disk_write_bytes_per_s: disk_write_rate(self.disk.write_mib_per_s),
             releases_kept: self.disk.releases_kept.unwrap_or(10),
             invitations,
@@ -208,6 +210,7 @@ impl Typed {
             router,
             router_tls,
             rendezvous,
+            routing,
             default_stack,
             stacks,
             sizes,
@@ -310,6 +313,12 @@ fn memory(typed: &typed::Memory, mistakes: &mut Vec<String>) -> Overcommit {
     }
     let overcommit_percent = percent("memory", typed.overcommit, MEMORY_OVERCOMMIT, mistakes);
     Overcommit { reserve_bytes: reserve_mib.min(MEMORY_RESERVE_MIB_MAX) * MIB, overcommit_percent }
+}
+
+fn disk(typed: &typed::Disk, mistakes: &mut Vec<String>) -> Overcommit {
+    let reserve_bytes = typed.floor_mib.unwrap_or(1024) * MIB;
+    let overcommit_percent = percent("disk", typed.overcommit, DISK_OVERCOMMIT, mistakes);
+    Overcommit { reserve_bytes, overcommit_percent }
 }
 
 fn percent(section: &str, typed: Option<f64>, default: f64, mistakes: &mut Vec<String>) -> u64 {

@@ -11,6 +11,7 @@ mod corpus;
 mod drain;
 mod http;
 mod recorder;
+mod proxies;
 mod rig;
 mod rolling;
 mod tables;

@@ -57,6 +57,8 @@ pub(crate) fn config(directory: &TempDir, limits: Limits) -> Config {
         certificates: directory.path().join("certificates.sock"),
         control_gid: None,
         domain: "localhost".into(),
+        proxy_protocol: Vec::new(),
+        trusted_proxies: Vec::new(),
         threads: 2,
         drain_timeout: Duration::from_secs(5),
         clock: Arc::new(SystemClock),
@@ -222,6 +224,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     pub(crate) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
         self.stream.flush().await.unwrap();
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{mail::TypedMail, sizes::Size, tiers::TypedTier};
+use super::{mail::TypedMail, routing::TypedRouting, sizes::Size, tiers::TypedTier};
 
 /// Flags that every role takes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -82,6 +82,7 @@ pub(crate) struct Typed {
     pub(crate) tiers: BTreeMap<String, TypedTier>,
     pub(crate) memory: Memory,
     pub(crate) network: Network,
+    pub(crate) routing: TypedRouting,
     pub(crate) site: Site,
     pub(crate) mail: Option<TypedMail>,
     pub(crate) accounts: Accounts,

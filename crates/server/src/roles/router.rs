@@ -42,6 +42,8 @@ pub(crate) fn hand_config(config: &Config, layout: &Layout, instance: &Instance)
         certificates: layout.certificates_socket(),
         control_gid: Some(instance.group()),
         domain: config.domain.clone(),
+        proxy_protocol: config.routing.proxy_protocol.clone(),
+        trusted_proxies: config.routing.trusted_proxies.clone(),
         threads: threads.min(sockets::SOCKETS_PER_PORT_MAX),
         drain_timeout: DRAIN_TIMEOUT,
         clock: Arc::new(SystemClock),
