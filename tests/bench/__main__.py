@@ -18,6 +18,7 @@ import deploys
 import footprint
 import neighbour
 import starts
+import tables
 import traffic
 import waking
 from platform_under_test import RENGA
@@ -31,6 +32,7 @@ BENCHES = {
     "cli": commands.cli_bench,
     "api": api_load.api_bench,
     "router": traffic.router_bench,
+    "tables": tables.tables_bench,
     "memory": footprint.memory_bench,
     "neighbour": neighbour.neighbour_bench,
     "crowd": crowds.crowd_bench,

@@ -3,15 +3,22 @@
 
 use std::{collections::BTreeSet, sync::RwLock};
 
-use renga_model::{DynoId, RouteTable};
+use renga_model::{DynoId, RouteApp, RouteChange, RouteTable};
 use renga_ports::Published;
 
 #[derive(Debug, Default)]
 pub struct PublishedRoutes(RwLock<Option<Said>>);
 
+/// What led to the table that was published, and the apps as they were before it.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) change: RouteChange,
+    pub(crate) replaced: Vec<RouteApp>,
+}
+
 #[derive(Debug)]
 struct Said {
-    table: RouteTable,
+    generation: u64,
     routed: BTreeSet<DynoId>,
     leaving: BTreeSet<DynoId>,
     answer: Published,
@@ -19,10 +26,27 @@ struct Said {
 
 impl PublishedRoutes {
     /// `leaving` are the dynos whose rows said so when the table was made.
-    pub(crate) fn record(&self, table: RouteTable, leaving: BTreeSet<DynoId>, answer: Published) {
-        let routed = table.apps.iter().flat_map(|app| app.dynos.iter().map(|dyno| dyno.id)).collect();
-        *self.0.write().expect("nothing panics while it holds this lock") =
-            Some(Said { table, routed, leaving, answer });
+    pub(crate) fn record(
+        &self,
+        table: &RouteTable,
+        change: &Change,
+        leaving: BTreeSet<DynoId>,
+        answer: Published,
+    ) {
+        fn dynos(apps: &[RouteApp]) -> impl Iterator<Item = DynoId> {
+            apps.iter().flat_map(|app| app.dynos.iter().map(|dyno| dyno.id))
+        }
+        let mut said = self.0.write().expect("nothing panics while it holds this lock");
+        let routed = match said.take() {
+            Some(before) if before.generation == change.change.from => {
+                let mut routed = before.routed;
+                dynos(&change.replaced).for_each(|dyno| _ = routed.remove(&dyno));
+                routed.extend(dynos(&change.change.changed));
+                routed
+            }
+            _ => dynos(&table.apps).collect(),
+        };
+        *said = Some(Said { generation: table.generation, routed, leaving, answer });
     }
     pub(crate) fn forget(&self) {
         *self.0.write().expect("nothing panics while it holds this lock") = None;
@@ -49,10 +73,6 @@ impl PublishedRoutes {
         let said = self.0.read().expect("nothing panics while it holds this lock");
         said.as_ref().is_some_and(|s| s.answer.in_flight.keys().any(|dyno| !s.routed.contains(dyno)))
     }
-    pub(crate) fn last(&self) -> Option<RouteTable> {
-        let said = self.0.read().expect("nothing panics while it holds this lock");
-        said.as_ref().map(|s| s.table.clone())
-    }
 }
 
 #[cfg(test)]
@@ -62,13 +82,16 @@ mod tests {
     #[test]
     fn a_table_from_before_a_dyno_left_does_not_let_go_of_it() {
         let (published, dyno) = (PublishedRoutes::default(), DynoId::random());
+        let record = |leaving, answer| {
+            published.record(&RouteTable::default(), &Change::default(), leaving, answer);
+        };
         assert!(!published.has_left(dyno));
-        published.record(RouteTable::default(), BTreeSet::new(), Published::default());
+        record(BTreeSet::new(), Published::default());
         assert!(!published.has_left(dyno));
         let busy = Published { generation: 2, in_flight: [(dyno, 1)].into() };
-        published.record(RouteTable::default(), BTreeSet::from([dyno]), busy);
+        record(BTreeSet::from([dyno]), busy);
         assert!(!published.has_left(dyno) && published.is_kept(dyno));
-        published.record(RouteTable::default(), BTreeSet::from([dyno]), Published::default());
+        record(BTreeSet::from([dyno]), Published::default());
         assert!(published.has_left(dyno) && !published.is_kept(dyno));
     }
 }

@@ -52,7 +52,7 @@ pub use oci_image::OciImage;
 pub use procfile::Procfile;
 pub use refusal::{Fault, Refusal};
 pub use release::{Release, ReleaseStatus, Slug, SlugLayer, SlugUpload};
-pub use route::{RouteApp, RouteDyno, RouteFlags, RouteTable, WebState};
+pub use route::{RouteApp, RouteChange, RouteDyno, RouteFlags, RouteTable, WebState};
 pub use secret::Secret;
 pub use size::{DynoSize, SizeFigures, Sizes};
 pub use team::{Team, TeamInvitation, TeamMember, TeamRole};

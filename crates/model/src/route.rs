@@ -10,7 +10,68 @@ use crate::{AppId, AppName, DynoId, DynoName};
 pub struct RouteTable {
     /// A router that has seen generation n refuses n-1.
     pub generation: u64,
+    /// In the order of their ids.
     pub apps: Vec<RouteApp>,
+}
+
+/// What leads from one table to a later one: whoever has the first gets the second without the apps that are the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteChange {
+    /// The generation of the table that it was made for.
+    pub from: u64,
+    /// Of the table that it makes of it.
+    pub to: u64,
+    /// Apps that are new, or not as they were: whole.
+    pub changed: Vec<RouteApp>,
+    pub gone: Vec<AppId>,
+}
+
+impl RouteTable {
+    /// Says what the later table would be, app by app. None of those whose new row is as the old one is named.
+    pub fn change_to(&self, generation: u64, now: Vec<(AppId, Option<RouteApp>)>) -> RouteChange {
+        let mut change = RouteChange { from: self.generation, to: generation, ..RouteChange::default() };
+        for (id, app) in now {
+            match (self.find(id), app) {
+                (Some(known), Some(app)) if *known == app => {}
+                (_, Some(app)) => change.changed.push(app),
+                (Some(_), None) => change.gone.push(id),
+                (None, None) => {}
+            }
+        }
+        change
+    }
+
+    /// Becomes the later table. The apps that were replaced or went come back.
+    pub fn apply(&mut self, change: &RouteChange) -> Vec<RouteApp> {
+        let mut replaced = Vec::new();
+        for app in &change.changed {
+            match self.place(app.id) {
+                Ok(at) => replaced.push(std::mem::replace(&mut self.apps[at], app.clone())),
+                Err(at) => self.apps.insert(at, app.clone()),
+            }
+        }
+        for id in &change.gone {
+            if let Ok(at) = self.place(*id) {
+                replaced.push(self.apps.remove(at));
+            }
+        }
+        self.generation = change.to;
+        replaced
+    }
+
+    pub fn find(&self, id: AppId) -> Option<&RouteApp> {
+        self.place(id).ok().map(|at| &self.apps[at])
+    }
+
+    fn place(&self, id: AppId) -> Result<usize, usize> {
+        self.apps.binary_search_by_key(&id, |app| app.id)
+    }
+}
+
+impl RouteChange {
+    pub fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.gone.is_empty()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,6 +23,6 @@ pub use freeze::{FrozenApp, MemorySeen, frozen_until, to_stop};
 pub use headroom::{NO_ROOM, doubles, within};
 pub use one_off::{RunSeen, RunStep, run_life, run_step};
 pub use overcommit::{Overcommit, Short};
-pub use routes::{AppFacts, table};
+pub use routes::{AppFacts, route, table};
 pub use sleep::{Sleeper, falls_asleep};
 pub use usage::{Load, UsageNews, disk_news, usage_news};

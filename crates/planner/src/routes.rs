@@ -24,9 +24,14 @@ pub struct AppFacts {
 
 /// Apps in order of their ids, dynos in order of names: equal facts make equal tables.
 pub fn table(facts: Vec<AppFacts>) -> Vec<RouteApp> {
-    let mut apps: Vec<_> = facts.into_iter().filter(|f| !f.app.deleted).map(route_app).collect();
+    let mut apps: Vec<_> = facts.into_iter().filter_map(route).collect();
     apps.sort_by_key(|app| app.id);
     apps
+}
+
+/// None of an app that is being taken apart.
+pub fn route(facts: AppFacts) -> Option<RouteApp> {
+    (!facts.app.deleted).then(|| route_app(facts))
 }
 
 fn route_app(facts: AppFacts) -> RouteApp {

@@ -6,12 +6,22 @@ use std::{
 };
 
 use async_trait::async_trait;
-use renga_model::{AppId, DynoId, RouteTable};
+use renga_model::{AppId, DynoId, RouteChange, RouteTable};
 
 #[async_trait]
 pub trait RouteFeed: Send + Sync + 'static {
     /// Returns when the router routes by this table.
     async fn publish(&self, table: &RouteTable) -> Result<Published, RouteFeedError>;
+
+    /// The same, for somebody who knows what leads to this table from one before: a router that has that one needs no
+    /// more.
+    async fn publish_change(
+        &self,
+        table: &RouteTable,
+        _change: &RouteChange,
+    ) -> Result<Published, RouteFeedError> {
+        self.publish(table).await
+    }
 
     /// Returns as soon as requests wait for an app that sleeps, at once if some do already, and after `wait` otherwise.
     /// Whoever misses an answer asks again: it says what is, not what has changed.

@@ -1,9 +1,10 @@
 //! The control socket: the server publishes tables, the router says what it routes by.
 //!
-//! Frames of JSON both ways ([`crate::frame`]): `{"publish": <table>}` or `{"in_flight": {"generation": n}}`, answered
-//! by `{"routing": {"generation": n, "in_flight": {"<dyno id>": count}}}`, `{"stale": {"seen": n}}`, `{"behind":
-//! {"generation": n}}` (the asked generation is not the current one: publish it) or `{"refused": "..."}`. The second
-//! question is the cheap one: it carries no table.
+//! Frames of JSON both ways ([`crate::frame`]): `{"publish": <table>}`, `{"change": <what leads from one table to the
+//! next>}` or `{"in_flight": {"generation": n}}`, answered by `{"routing": {"generation": n, "in_flight": {"<dyno id>":
+//! count}}}`, `{"stale": {"seen": n}}`, `{"behind": {"generation": n}}` (it routes by another one than was asked for, or
+//! than the change begins with: publish the table) or `{"refused": "..."}`. The last question is the cheap one: it carries
+//! no table.
 //!
 //! `{"traffic": {"wait_ms": n}}` is answered by `{"traffic": {"waiting": ["<app id>"], "idle_ms": {"<app id>": ms}}}`: as
 //! soon as requests wait for an app that sleeps, and when the time is over. It wants a connection of its own.
@@ -17,14 +18,14 @@ use std::{
     time::Duration,
 };
 
-use renga_model::{AppId, DynoId, RouteTable};
+use renga_model::{AppId, DynoId, RouteChange, RouteTable};
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     frame::{self, TABLE_BYTES_MAX},
-    table::Stale,
+    table::Refused,
     thread::Shared,
 };
 
@@ -37,6 +38,7 @@ pub(crate) const TRAFFIC_WAIT_MAX: Duration = Duration::from_secs(60);
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Question {
     Publish(RouteTable),
+    Change(RouteChange),
     InFlight { generation: u64 },
     Traffic { wait_ms: u64 },
 }
@@ -46,6 +48,7 @@ pub(crate) enum Question {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ask<'a> {
     Publish(&'a RouteTable),
+    Change(&'a RouteChange),
     InFlight { generation: u64 },
     Traffic { wait_ms: u64 },
 }
@@ -145,13 +148,8 @@ fn decide(bytes: &[u8], shared: &Shared) -> Decided {
         Ok(Question::Traffic { wait_ms }) => {
             return Decided::Wait(Duration::from_millis(wait_ms).min(TRAFFIC_WAIT_MAX));
         }
-        Ok(Question::Publish(table)) => {
-            let generation = table.generation;
-            match shared.tables.publish(table) {
-                Ok(()) => Reply::Routing { generation, in_flight: shared.tables.in_flight() },
-                Err(Stale { seen }) => Reply::Stale { seen },
-            }
-        }
+        Ok(Question::Publish(table)) => taken(table.generation, shared.tables.publish(table), shared),
+        Ok(Question::Change(change)) => taken(change.to, shared.tables.change(change), shared),
         Ok(Question::InFlight { generation }) if generation == current => {
             Reply::Routing { generation, in_flight: shared.tables.in_flight() }
         }
@@ -159,6 +157,14 @@ fn decide(bytes: &[u8], shared: &Shared) -> Decided {
         Ok(Question::InFlight { .. }) => Reply::Behind { generation: current },
         Err(error) => Reply::Refused(error.to_string()),
     })
+}
+
+fn taken(generation: u64, taken: Result<(), Refused>, shared: &Shared) -> Reply {
+    match taken {
+        Ok(()) => Reply::Routing { generation, in_flight: shared.tables.in_flight() },
+        Err(Refused::Stale { seen }) => Reply::Stale { seen },
+        Err(Refused::Behind { generation }) => Reply::Behind { generation },
+    }
 }
 
 /// Returns when something comes, or nothing more can.

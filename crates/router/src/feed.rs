@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
-use renga_model::RouteTable;
+use renga_model::{RouteChange, RouteTable};
 use renga_ports::{Published, RouteFeed, RouteFeedError, Traffic};
 use tokio::{net::UnixStream, sync::Mutex};
 
@@ -16,7 +16,7 @@ use crate::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Publishes to the router behind a control socket. Publishing a generation that the router has, again and again, is
-/// cheap: only the generation travels, and the requests in flight come back.
+/// cheap: only the generation travels, and the requests in flight come back. So is a change of the table that it has.
 #[derive(Debug)]
 pub struct UnixRouteFeed {
     socket: PathBuf,
@@ -68,11 +68,20 @@ impl UnixRouteFeed {
 #[async_trait]
 impl RouteFeed for UnixRouteFeed {
     async fn publish(&self, table: &RouteTable) -> Result<Published, RouteFeedError> {
+        self.publish_change(table, &RouteChange::default()).await
+    }
+
+    async fn publish_change(
+        &self,
+        table: &RouteTable,
+        change: &RouteChange,
+    ) -> Result<Published, RouteFeedError> {
         let mut link = self.link.lock().await;
-        let mut ask = if link.acknowledged == Some(table.generation) {
-            Ask::InFlight { generation: table.generation }
-        } else {
-            Ask::Publish(table)
+        let leads_on = change.from > 0 && change.to == table.generation;
+        let mut ask = match link.acknowledged {
+            Some(known) if known == table.generation => Ask::InFlight { generation: table.generation },
+            Some(known) if leads_on && known == change.from => Ask::Change(change),
+            _ => Ask::Publish(table),
         };
         loop {
             match self.ask(&mut link, &ask, ANSWER_TIMEOUT).await? {
@@ -82,7 +91,7 @@ impl RouteFeed for UnixRouteFeed {
                 }
                 Reply::Stale { seen } => return Err(RouteFeedError::Stale { seen }),
                 // It lost the table with its memory.
-                Reply::Behind { .. } if matches!(ask, Ask::InFlight { .. }) => ask = Ask::Publish(table),
+                Reply::Behind { .. } if !matches!(ask, Ask::Publish(_)) => ask = Ask::Publish(table),
                 Reply::Behind { .. } | Reply::Traffic { .. } => return Err(away(io::ErrorKind::InvalidData)),
                 Reply::Refused(reason) => return Err(RouteFeedError::Away(io::Error::other(reason))),
             }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use renga_model::RouteTable;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::thread::Shared;
@@ -42,7 +43,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
         if table.version != written {
             written = table.version;
             let directory = shared.config.directory.clone();
-            let saved = tokio::task::spawn_blocking(move || save(&directory, &table.source)).await;
+            let saved = tokio::task::spawn_blocking(move || save(&directory, &*table)).await;
             if let Ok(Err(error)) = saved {
                 tracing::error!(%error, "could not write the route table to disk");
             }
@@ -55,7 +56,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-fn save(directory: &Path, table: &RouteTable) -> io::Result<()> {
+fn save(directory: &Path, table: &impl Serialize) -> io::Result<()> {
     let draft = directory.join("table.new");
     let mut file = io::BufWriter::new(fs::File::create(&draft)?);
     serde_json::to_writer(&mut file, table)?;

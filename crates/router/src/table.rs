@@ -14,8 +14,11 @@
 //!                               └──no──> count -= 1, choose anew
 //! ```
 
+mod publisher;
+mod sharing;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -24,9 +27,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use renga_model::{AppId, DynoId, RouteApp, RouteDyno, RouteTable, WebState};
+use renga_model::{AppId, DynoId, RouteApp, RouteChange, RouteTable, WebState};
+use serde::Serialize;
 use tokio::sync::watch;
 
+use self::{
+    publisher::{News, Now, Publisher},
+    sharing::{Apps, Hosts},
+};
 use crate::pages::Pages;
 
 /// A value alone on its cache lines, so that threads do not slow each other by writing beside it.
@@ -41,7 +49,9 @@ pub(crate) struct Tables {
     changed: watch::Sender<u64>,
     /// Requests that found their app asleep.
     knocks: watch::Sender<u64>,
-    counters: Mutex<Counters>,
+    publisher: Mutex<Publisher>,
+    /// How often dynos have left the table.
+    departures: AtomicU64,
     threads: usize,
     started: Instant,
 }
@@ -50,10 +60,8 @@ pub(crate) struct Tables {
 pub(crate) struct Table {
     pub(crate) version: u64,
     pub(crate) generation: u64,
-    pub(crate) apps: Vec<App>,
-    hosts: HashMap<Box<str>, usize>,
-    /// The table as it came, for the disk.
-    pub(crate) source: RouteTable,
+    pub(crate) apps: Apps,
+    hosts: Arc<Hosts>,
 }
 
 #[derive(Debug)]
@@ -63,6 +71,8 @@ pub(crate) struct App {
     pub(crate) dynos: Vec<Dyno>,
     pub(crate) pages: Pages,
     pub(crate) counters: Arc<AppCounters>,
+    /// As it came.
+    pub(crate) row: RouteApp,
 }
 
 #[derive(Debug)]
@@ -99,16 +109,13 @@ pub(crate) struct DynoCounters {
     left: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    apps: HashMap<AppId, Arc<AppCounters>>,
-    dynos: HashMap<DynoId, Arc<DynoCounters>>,
-}
-
-/// The table was older than one that was seen before.
+/// Why a table was not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Stale {
-    pub(crate) seen: u64,
+pub(crate) enum Refused {
+    /// It is older than one that was seen before.
+    Stale { seen: u64 },
+    /// The change leads from another table than the current one.
+    Behind { generation: u64 },
 }
 
 // === impl Tables ===
@@ -120,7 +127,8 @@ impl Tables {
             current: Mutex::default(),
             changed: watch::Sender::new(0),
             knocks: watch::Sender::new(0),
-            counters: Mutex::default(),
+            publisher: Mutex::default(),
+            departures: AtomicU64::new(0),
             threads,
             started: Instant::now(),
         }
@@ -164,28 +172,59 @@ impl Tables {
     }
 
     /// Makes `source` the table that every request from now on is routed by.
-    pub(crate) fn publish(&self, source: RouteTable) -> Result<(), Stale> {
-        let mut counters = lock(&self.counters);
-        let seen = self.current();
-        if source.generation < seen.generation {
-            return Err(Stale { seen: seen.generation });
+    pub(crate) fn publish(&self, source: RouteTable) -> Result<(), Refused> {
+        let RouteTable { generation, apps } = source;
+        self.succeed(generation, |publisher, former| Ok(publisher.whole(former, generation, apps)))
+    }
+
+    /// The same, by what is other than in the current table.
+    pub(crate) fn change(&self, change: RouteChange) -> Result<(), Refused> {
+        let RouteChange { from, to, changed, gone } = change;
+        self.succeed(to, |_, former| {
+            if former.generation != from {
+                return Err(Refused::Behind { generation: former.generation });
+            }
+            let changed = changed.into_iter().map(|app| (app.id, app)).collect();
+            Ok(News { generation: to, changed, gone: gone.into_iter().collect() })
+        })
+    }
+
+    fn succeed(
+        &self,
+        generation: u64,
+        news: impl FnOnce(&Publisher, &Table) -> Result<News, Refused>,
+    ) -> Result<(), Refused> {
+        let mut publisher = lock(&self.publisher);
+        let former = self.current();
+        if generation < former.generation {
+            return Err(Refused::Stale { seen: former.generation });
         }
-        if source.generation == seen.generation {
+        if generation == former.generation {
             return Ok(());
         }
-        let version = seen.version + 1;
-        let table = Arc::new(counters.build(source, version, self.threads, self.now_ms()));
-        *lock(&self.current) = table.clone();
+        let news = news(&publisher, &former)?;
+        let (table, departed) =
+            publisher.make(&former, news, Now { threads: self.threads, ms: self.now_ms() });
+        let version = table.version;
+        *lock(&self.current) = Arc::new(table);
         self.version.0.store(version, Ordering::SeqCst);
-        counters.collect(&table);
+        publisher.collect();
+        if departed {
+            self.departures.fetch_add(1, Ordering::SeqCst);
+        }
         self.changed.send_replace(version);
         Ok(())
     }
 
+    /// A number that moves when a dyno leaves the table.
+    pub(crate) fn departures(&self) -> u64 {
+        self.departures.load(Ordering::SeqCst)
+    }
+
     /// Requests under way by dyno, those of former tables too. A dyno that is not named has none.
     pub(crate) fn in_flight(&self) -> BTreeMap<DynoId, u32> {
-        let counters = lock(&self.counters);
-        let busy = counters.dynos.iter().map(|(id, dyno)| (*id, dyno.in_flight()));
+        let publisher = lock(&self.publisher);
+        let busy = publisher.dynos.iter().map(|(id, dyno)| (*id, dyno.in_flight()));
         busy.filter(|(_, count)| *count > 0).collect()
     }
 
@@ -202,55 +241,6 @@ impl Tables {
     }
 }
 
-// === impl Counters ===
-
-impl Counters {
-    fn build(&mut self, source: RouteTable, version: u64, threads: usize, now_ms: u64) -> Table {
-        let apps: Vec<App> = source.apps.iter().map(|app| self.app(app, threads, now_ms)).collect();
-        let mut hosts = HashMap::new();
-        for (index, app) in source.apps.iter().enumerate() {
-            for host in &app.hosts {
-                // A name stands on one app only; should two claim it, the first keeps it.
-                hosts.entry(host.to_ascii_lowercase().into_boxed_str()).or_insert(index);
-            }
-        }
-        Table { version, generation: source.generation, apps, hosts, source }
-    }
-
-    fn app(&mut self, app: &RouteApp, threads: usize, now_ms: u64) -> App {
-        let counters = self.apps.entry(app.id).or_insert_with(|| Arc::new(AppCounters::new(app.id, now_ms)));
-        App {
-            maintenance: app.maintenance,
-            web: app.web,
-            pages: Pages::new(app.error_page_url.as_deref(), app.maintenance_page_url.as_deref()),
-            counters: counters.clone(),
-            dynos: app.dynos.iter().map(|dyno| self.dyno(dyno, threads)).collect(),
-        }
-    }
-
-    fn dyno(&mut self, dyno: &RouteDyno, threads: usize) -> Dyno {
-        let counters = self.dynos.entry(dyno.id).or_insert_with(|| Arc::new(DynoCounters::new(threads)));
-        Dyno {
-            id: dyno.id,
-            name: dyno.name.to_string().into(),
-            address: dyno.address,
-            counters: counters.clone(),
-        }
-    }
-
-    /// Forgets what neither the table names nor a request uses.
-    fn collect(&mut self, table: &Table) {
-        let apps: std::collections::HashSet<AppId> = table.source.apps.iter().map(|app| app.id).collect();
-        let dynos: std::collections::HashSet<DynoId> =
-            table.apps.iter().flat_map(|app| app.dynos.iter().map(|dyno| dyno.id)).collect();
-        self.apps.retain(|id, app| apps.contains(id) || app.in_flight() > 0);
-        for (id, dyno) in &self.dynos {
-            dyno.left.store(!dynos.contains(id), Ordering::Relaxed);
-        }
-        self.dynos.retain(|id, dyno| dynos.contains(id) || dyno.in_flight() > 0);
-    }
-}
-
 // === impl Table ===
 
 impl Table {
@@ -261,20 +251,33 @@ impl Table {
 
     /// As [`Table::find`], with the host as it stands in the table.
     fn entry(&self, host: &str) -> Option<(&str, usize)> {
-        let known = |host: &str| self.hosts.get_key_value(host).map(|(name, index)| (&**name, *index));
-        if let Some(own) = known(host) {
+        if let Some(own) = self.hosts.find(host) {
             return Some(own);
         }
         let (_, rest) = host.split_once('.')?;
-        known(&format!("*.{rest}"))
+        self.hosts.find(&format!("*.{rest}"))
     }
 
     /// Which certificate to present for a host name: the name that it is asked for by, and its version if it is not
     /// the platform's own. All names below a wildcard share one.
     pub(crate) fn certificate(&self, host: &str) -> Option<(&str, Option<&str>)> {
         let (name, index) = self.entry(host)?;
-        let versions = &self.source.apps.get(index)?.certificates;
+        let versions = &self.apps.get(index)?.row.certificates;
         Some((name, versions.get(name).map(String::as_str)))
+    }
+}
+
+/// The table as it came, in the order of the apps' ids.
+impl Serialize for Table {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            generation: u64,
+            apps: Vec<&'a RouteApp>,
+        }
+        let mut apps: Vec<_> = self.apps.iter().map(|app| &app.row).collect();
+        apps.sort_unstable_by_key(|app| app.id);
+        Whole { generation: self.generation, apps }.serialize(serializer)
     }
 }
 
@@ -349,89 +352,4 @@ fn millis(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(generation: u64, hosts: &[&str], dynos: &[DynoId]) -> RouteTable {
-        let dyno = |id: &DynoId| RouteDyno {
-            id: *id,
-            name: "web.1".parse().unwrap(),
-            address: "127.0.0.1:1".parse().unwrap(),
-        };
-        let app = RouteApp {
-            id: AppId::from_uuid(uuid::Uuid::from_u128(1)),
-            name: "app".parse().unwrap(),
-            hosts: hosts.iter().map(ToString::to_string).collect(),
-            certificates: BTreeMap::new(),
-            maintenance: false,
-            web: WebState::Up,
-            dynos: dynos.iter().map(dyno).collect(),
-            error_page_url: None,
-            maintenance_page_url: None,
-            flags: renga_model::RouteFlags::default(),
-        };
-        RouteTable { generation, apps: vec![app] }
-    }
-
-    #[test]
-    fn older_generations_lose_and_equal_ones_change_nothing() {
-        let tables = Tables::new(1);
-        tables.publish(table(5, &["a.localhost"], &[])).unwrap();
-        assert_eq!(tables.publish(table(4, &[], &[])), Err(Stale { seen: 5 }));
-        tables.publish(table(5, &["b.localhost"], &[])).unwrap();
-        assert_eq!(tables.current().find("a.localhost"), Some(0));
-        assert_eq!(tables.current().find("b.localhost"), None);
-        assert_eq!(tables.version(), 1);
-    }
-
-    #[test]
-    fn the_exact_name_wins_over_the_wildcard() {
-        let tables = Tables::new(1);
-        let mut both = table(1, &["*.example.com"], &[]);
-        both.apps.push(RouteApp {
-            id: AppId::random(),
-            hosts: vec!["www.example.com".into()],
-            certificates: BTreeMap::new(),
-            ..both.apps[0].clone()
-        });
-        tables.publish(both).unwrap();
-        let current = tables.current();
-        assert_eq!(current.find("www.example.com"), Some(1));
-        assert_eq!(current.find("x.example.com"), Some(0));
-        assert_eq!(current.find("example.com"), None);
-    }
-
-    #[test]
-    fn an_app_is_idle_while_nothing_is_under_way() {
-        let tables = Tables::new(1);
-        let mut asleep = table(1, &["a.localhost"], &[]);
-        asleep.apps[0].web = WebState::Asleep;
-        let id = asleep.apps[0].id;
-        tables.publish(asleep).unwrap();
-        let counters = tables.current().apps[0].counters.clone();
-        assert_eq!((counters.idle_ms(7_000), tables.waiting()), (Some(7_000), BTreeSet::new()));
-        assert_eq!(counters.enter(2_000), 0);
-        assert_eq!((tables.idle_ms(), tables.waiting()), (BTreeMap::new(), BTreeSet::from([id])));
-        // A long one: the time begins when it was last seen.
-        assert_eq!(counters.idle_ms(5_000), None);
-        counters.leave();
-        assert_eq!((counters.idle_ms(5_400), tables.waiting()), (Some(400), BTreeSet::new()));
-    }
-
-    #[test]
-    fn requests_of_a_former_dyno_are_counted_until_they_end() {
-        let (old, new) = (DynoId::random(), DynoId::random());
-        let tables = Tables::new(2);
-        tables.publish(table(1, &[], &[old])).unwrap();
-        let counters = tables.current().apps[0].dynos[0].counters.clone();
-        counters.enter(0);
-        counters.enter(1);
-        tables.publish(table(2, &[], &[new])).unwrap();
-        assert_eq!(tables.in_flight(), BTreeMap::from([(old, 2)]));
-        counters.leave(0);
-        counters.leave(1);
-        assert_eq!(tables.in_flight(), BTreeMap::new());
-        tables.publish(table(3, &[], &[new])).unwrap();
-        assert_eq!(lock(&tables.counters).dynos.len(), 1);
-    }
-}
+mod tests;

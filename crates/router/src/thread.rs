@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
 };
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -15,6 +16,9 @@ use crate::{
     pool::Pool,
     table::{Table, Tables},
 };
+
+/// Between two tables that a thread looks at for its idle connections.
+const CHANGES_PAUSE: Duration = Duration::from_millis(50);
 
 /// What all threads share. On the way of a request only the tables' version and the app's counter are looked at.
 pub(crate) struct Shared {
@@ -97,15 +101,27 @@ impl Thread {
 
     /// Lets go of idle connections that are old, or whose dyno has left the table. Runs until it is dropped.
     pub(crate) async fn sweep_pool(&self) {
-        let mut changes = self.shared.tables.changes();
+        let (mut changes, mut known) = (self.shared.tables.changes(), self.shared.tables.departures());
+        let mut sweep = tokio::time::interval(crate::pool::SWEEP_INTERVAL);
         loop {
-            let changed = tokio::time::timeout(crate::pool::SWEEP_INTERVAL, changes.changed()).await;
-            let table = self.table();
-            if changed.is_ok() {
+            let changed = tokio::select! {
+                biased;
+                // Connections grow old.
+                _ = sweep.tick() => false,
+                // A table was published; the sender lives as long as the tables.
+                _changed = changes.changed() => true,
+            };
+            let (table, departures) = (self.table(), self.shared.tables.departures());
+            if departures != known {
+                known = departures;
                 let dynos = table.apps.iter().flat_map(|app| &app.dynos);
                 self.pool.keep_only(&dynos.map(|dyno| (dyno.id, dyno.address)).collect());
             }
-            self.pool.sweep();
+            match changed {
+                // With ten thousand apps, some dyno always leaves: not each has the whole table looked through.
+                true => tokio::time::sleep(CHANGES_PAUSE).await,
+                false => self.pool.sweep(),
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0014_outbox", include_str!("../migrations/0014_outbox.sql")),
     ("0015_papers", include_str!("../migrations/0015_papers.sql")),
     ("0016_slug_upload", include_str!("../migrations/0016_slug_upload.sql")),
+    ("0017_route_mark", include_str!("../migrations/0017_route_mark.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.

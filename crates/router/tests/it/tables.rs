@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, sync::Arc, time::Instant};
 
-use renga_model::{RouteTable, WebState};
+use renga_model::{AppId, RouteApp, RouteChange, RouteTable, WebState};
 use renga_ports::{RouteFeed, RouteFeedError};
 use renga_router::UnixRouteFeed;
 
@@ -20,6 +20,40 @@ async fn older_tables_are_refused() {
     assert_eq!(other.publish(&table(8)).await.unwrap().generation, 8);
     // The first one asks for what it thinks is current.
     assert!(matches!(rig.feed.publish(&table(7)).await, Err(RouteFeedError::Stale { seen: 8 })));
+}
+
+/// A router that has the table before gets what has changed; another one the whole.
+#[tokio::test]
+async fn only_what_has_changed_travels() {
+    let (rig, backend) = (Rig::start().await, Backend::mirror().await);
+    let first = app(WebState::Up, vec![dyno(1, backend.address)]);
+    let second = RouteApp {
+        id: AppId::random(),
+        hosts: vec!["second.localhost".into()],
+        ..app(WebState::NoWeb, vec![])
+    };
+    let table = RouteTable { generation: 1, apps: vec![first.clone()] };
+    let status = async |host: &str| rig.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.status;
+    rig.feed.publish(&table).await.unwrap();
+    let change = RouteChange { from: 1, to: 2, changed: vec![second.clone()], gone: vec![] };
+    // Were it to travel, the first app would be gone.
+    let untold = RouteTable { generation: 2, apps: vec![second.clone()] };
+    assert_eq!(rig.feed.publish_change(&untold, &change).await.unwrap().generation, 2);
+    assert_eq!((status("app.localhost").await, status("second.localhost").await), (200, 503));
+    // A server that knows nothing of the router, and one whose change begins elsewhere: the table itself.
+    let other = UnixRouteFeed::new(rig.directory.path().join("control.sock"));
+    let change = RouteChange { from: 2, to: 3, changed: vec![], gone: vec![] };
+    other.publish_change(&RouteTable { generation: 3, ..untold.clone() }, &change).await.unwrap();
+    assert_eq!((status("app.localhost").await, status("second.localhost").await), (404, 503));
+    let change = RouteChange { from: 2, to: 4, changed: vec![], gone: vec![second.id] };
+    let whole = RouteTable { generation: 4, apps: vec![first, second] };
+    rig.feed.publish_change(&whole, &change).await.unwrap();
+    assert_eq!((status("app.localhost").await, status("second.localhost").await), (200, 503));
+    let older = RouteTable { generation: 3, apps: vec![] };
+    assert!(matches!(
+        other.publish_change(&older, &RouteChange { from: 2, to: 3, ..RouteChange::default() }).await,
+        Err(RouteFeedError::Stale { seen: 4 })
+    ));
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod oci_image;
 mod one_time;
 mod outbox;
 mod release;
+mod route_mark;
 mod sleep;
 mod slot;
 mod slug;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
-use renga_model::{RouteTable, WebState};
+use renga_model::{RouteChange, RouteTable, WebState};
 use renga_ports::{DynoPhase, Published, RouteFeed, RouteFeedError, Traffic};
 
 use super::{Faults, World, faults::call};
@@ -47,6 +47,20 @@ impl RouteFeed for WorldRoutes {
             return publish();
         }
         call!(self.faults, RouteFeedError::Away(std::io::ErrorKind::ConnectionRefused.into()), publish())
+    }
+
+    /// Whoever has the table before comes to the same table by the change.
+    async fn publish_change(
+        &self,
+        table: &RouteTable,
+        change: &RouteChange,
+    ) -> Result<Published, RouteFeedError> {
+        let mut led = self.world.state().table.clone();
+        if led.generation == change.from && !self.faults.is_dead() {
+            led.apply(change);
+            assert_eq!(led, *table, "the change does not lead to the table");
+        }
+        self.publish(table).await
     }
 
     /// Looking changes nothing: it is not counted.
