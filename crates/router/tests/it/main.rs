@@ -14,6 +14,7 @@ mod proxies;
 mod recorder;
 mod rig;
 mod rolling;
+mod servers;
 mod tables;
 mod tls;
 mod upgrade;
