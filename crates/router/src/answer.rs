@@ -1,144 +1,191 @@
-//! The body of an answer on its way to the client: a page of ours, or the dyno's, frame by frame.
-
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-    time::Instant,
-};
+//! What goes to the client: a dyno's head made ours, or a page of our own.
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Sleep;
 
-use crate::{codes::Code, exchange::Exchange, pool::Connection, upload::Turn};
+use crate::{
+    buffer::Buffer,
+    http::{
+        Version,
+        fields::{Known, known},
+        request::Field,
+        response::{Facts, Head},
+    },
+};
 
-pub(crate) enum Answer {
-    Page(Full<Bytes>),
-    Relay(Box<Relay>),
+pub(crate) const SERVER: &str = "renga";
+/// Of an answer: dynos speak HTTP/1.1.
+pub(crate) const VIA: &str = "1.1 renga-router";
+
+/// An answer of the router itself.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) location: Option<String>,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Bytes,
 }
 
-/// A dyno's body. The connection goes back to the pool when the body has been read to its end.
-pub(crate) struct Relay {
-    incoming: Incoming,
-    exchange: Exchange,
-    connection: Option<Connection>,
-    moved: Instant,
-    /// Runs while the dyno says nothing.
-    idle: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RelayError {
-    #[error("the dyno's answer broke off")]
-    Dyno(#[source] hyper::Error),
-    #[error("the dyno fell silent in its answer")]
-    Idle,
-}
-
-// === impl Answer ===
-
-impl Answer {
-    pub(crate) fn page(page: Bytes) -> Self {
-        Self::Page(Full::new(page))
+impl Page {
+    pub(crate) fn html(status: u16, body: Bytes) -> Self {
+        Self { status, location: None, content_type: "text/html; charset=utf-8", body }
     }
 
-    pub(crate) fn empty() -> Self {
-        Self::page(Bytes::new())
+    pub(crate) fn redirect(location: String) -> Self {
+        Self { location: Some(location), ..Self::html(301, Bytes::new()) }
     }
 
-    pub(crate) fn relay(incoming: Incoming, exchange: Exchange, connection: Connection) -> Self {
-        let mut relay =
-            Relay { incoming, exchange, connection: Some(connection), moved: Instant::now(), idle: None };
-        if relay.incoming.is_end_stream() {
-            relay.complete();
+    /// Name and value, without what frames the body.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let location = self.location.as_deref().map(|location| ("Location", location));
+        let always = [
+            ("Content-Type", self.content_type),
+            ("Cache-Control", "no-cache, no-store"),
+            ("Server", SERVER),
+        ];
+        always.into_iter().chain(location)
+    }
+
+    /// As HTTP/1 has it. `bodiless`: the request was `HEAD`.
+    pub(crate) fn write(&self, out: &mut Buffer, close: bool, bodiless: bool) {
+        push_status(out, self.status, reason(self.status));
+        for (name, value) in self.fields() {
+            push_field(out, name.as_bytes(), value.as_bytes());
         }
-        Self::Relay(Box::new(relay))
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = RelayError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        match self.get_mut() {
-            Self::Page(page) => Pin::new(page)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
-            Self::Relay(relay) => relay.poll(cx),
+        push_number_field(out, "Content-Length", self.body.len() as u64);
+        if close {
+            out.push(b"Connection: close\r\n");
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Page(page) => page.is_end_stream(),
-            Self::Relay(relay) => relay.incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Page(page) => page.size_hint(),
-            Self::Relay(relay) => relay.incoming.size_hint(),
+        out.push(b"\r\n");
+        if !bodiless {
+            out.push(&self.body);
         }
     }
 }
 
-// === impl Relay ===
+/// A dyno's answer on its way.
+pub(crate) struct Passing<'a> {
+    pub(crate) head: &'a Head<'a>,
+    pub(crate) facts: &'a Facts<'a>,
+    /// Leaves HTTP.
+    pub(crate) switch: bool,
+    /// Of the router's own.
+    pub(crate) cookie: Option<String>,
+}
 
-impl Relay {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.moved = Instant::now();
-                self.exchange.note_bytes(frame.data_ref().map_or(0, |data| data.len() as u64));
-                if self.incoming.is_end_stream() {
-                    self.complete();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                self.complete();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                self.exchange.fail(self.exchange.upload.failed().unwrap_or(Code::H18));
-                Poll::Ready(Some(Err(RelayError::Dyno(error))))
-            }
-            Poll::Pending => self.poll_idle(cx),
-        }
-    }
+/// How a body goes to an HTTP/1 client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrap {
+    /// As it is: its length was said, or the connection's end is its end.
+    Raw,
+    Chunked,
+}
 
-    fn complete(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            if !self.exchange.dyno_left() {
-                self.exchange.thread.pool.put(connection);
-            }
-            self.exchange.finish();
-        }
-    }
-
-    /// The window is rolling: bytes of either side move its end, which is looked at when the timer runs out.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        let window = self.exchange.thread.shared.config.limits.idle_timeout;
-        let moved = match self.exchange.upload.turn() {
-            Turn::Moving(at) | Turn::Waiting(at) | Turn::Ended(at) => at.max(self.moved),
+impl<'a> Passing<'a> {
+    /// The dyno's fields that the client gets, without what frames the body.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &'a Field<'a>> {
+        let passes = |field: &&Field<'a>| {
+            let name = field.name.as_bytes();
+            let hop = matches!(
+                known(name),
+                Known::Connection
+                    | Known::KeepAlive
+                    | Known::Hop
+                    | Known::Upgrade
+                    | Known::TransferEncoding
+                    | Known::ContentLength
+            );
+            !hop && !self.facts.options.names(name)
         };
-        let idle =
-            self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((moved + window).into())));
-        while idle.as_mut().poll(cx).is_ready() {
-            if moved.elapsed() >= window {
-                self.exchange.fail(Code::H15);
-                return Poll::Ready(Some(Err(RelayError::Idle)));
-            }
-            // It lasts: no reason to hold the table that it began with.
-            self.exchange.stand_apart();
-            idle.as_mut().reset((moved + window).into());
+        self.head.fields.iter().filter(passes)
+    }
+
+    /// The length that the client is told: of the body, or of the one that `HEAD` asks about.
+    pub(crate) fn length(&self) -> Option<u64> {
+        let status = self.head.status;
+        if status < 200 || status == 204 { None } else { self.facts.said_length }
+    }
+
+    /// As HTTP/1 has it.
+    pub(crate) fn write(&self, out: &mut Buffer, version: Version, wrap: Wrap, close: bool) {
+        push_status(out, self.head.status, self.head.reason);
+        for field in self.fields() {
+            push_field(out, field.name.as_bytes(), field.value);
         }
-        Poll::Pending
+        push_field(out, b"Via", VIA.as_bytes());
+        if !self.facts.has_server {
+            push_field(out, b"Server", SERVER.as_bytes());
+        }
+        if let Some(cookie) = &self.cookie {
+            push_field(out, b"Set-Cookie", cookie.as_bytes());
+        }
+        if let Some(length) = self.length() {
+            push_number_field(out, "Content-Length", length);
+        } else if wrap == Wrap::Chunked {
+            out.push(b"Transfer-Encoding: chunked\r\n");
+        }
+        match (self.switch.then_some(self.facts.upgrade).flatten(), close) {
+            (Some(protocol), _) => {
+                out.push(b"Connection: upgrade\r\n");
+                push_field(out, b"Upgrade", protocol);
+            }
+            (None, true) => out.push(b"Connection: close\r\n"),
+            (None, false) if version == Version::Http10 => out.push(b"Connection: keep-alive\r\n"),
+            (None, false) => {}
+        }
+        out.push(b"\r\n");
+    }
+}
+
+// === words of a head ===
+
+fn push_status(out: &mut Buffer, status: u16, reason: &str) {
+    out.push(b"HTTP/1.1 ");
+    push_number(out, status.into());
+    out.push(b" ");
+    out.push(reason.as_bytes());
+    out.push(b"\r\n");
+}
+
+pub(crate) fn push_field(out: &mut Buffer, name: &[u8], value: &[u8]) {
+    out.push(name);
+    out.push(b": ");
+    out.push(value);
+    out.push(b"\r\n");
+}
+
+pub(crate) fn push_number_field(out: &mut Buffer, name: &str, number: u64) {
+    out.push(name.as_bytes());
+    out.push(b": ");
+    push_number(out, number);
+    out.push(b"\r\n");
+}
+
+pub(crate) fn push_number(out: &mut Buffer, mut number: u64) {
+    let (mut digits, mut at) = ([0; 20], 20);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        if number == 0 {
+            return out.push(&digits[at..]);
+        }
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for number in [0, 7, 10, 65_535, u64::MAX] {
+            let mut out = Buffer::default();
+            push_number(&mut out, number);
+            assert_eq!(out.unread(), number.to_string().as_bytes());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Heroku's H-codes, as far as a router of one machine meets them: what the log says and what the client gets.
 
+use crate::http::{response::BadAnswer, scan::Overrun};
+
 /// Why a request did not end well. The names are Heroku's; who is at fault and what the client saw follow from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -55,13 +57,30 @@ pub(crate) struct Wording {
 }
 
 pub(crate) const CAUSE_EXPECT: &str = "unsupported expect header value";
-pub(crate) const CAUSE_HEADER: &str = "bad header";
 pub(crate) const CAUSE_CHUNK: &str = "bad chunk";
 
 /// Stands for the absence of a status.
 pub(crate) const NO_STATUS: u16 = 0;
 
 impl Code {
+    /// A head of a dyno's that goes beyond the limits before it has ended.
+    pub(crate) fn of_answer(overrun: Overrun) -> Self {
+        match overrun {
+            Overrun::FirstLine => Self::H25("HTTP restriction: oversized status line"),
+            Overrun::Line | Overrun::Fields => Self::H25("HTTP restriction: oversized header"),
+            Overrun::BareLf => Self::H17,
+        }
+    }
+
+    pub(crate) fn of_bad_answer(bad: BadAnswer) -> Self {
+        match bad {
+            BadAnswer::Malformed => Self::H17,
+            BadAnswer::Length => Self::H25("HTTP restriction: invalid content length"),
+            BadAnswer::Cookie => Self::H25("HTTP restriction: oversized cookie"),
+            BadAnswer::Field => Self::H25("HTTP restriction: oversized header"),
+        }
+    }
+
     pub(crate) fn wording(self) -> Wording {
         match self {
             Self::H10 => error("H10", "App crashed", 503),

@@ -5,7 +5,14 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use renga_model::limits;
 use renga_ports::Clock;
 
-use crate::forwarded::Network;
+use crate::{
+    forwarded::Network,
+    http::{
+        request::RequestLimits,
+        response::{self, AnswerLimits},
+        scan::HeadLimits,
+    },
+};
 
 #[derive(Clone)]
 pub struct Config {
@@ -75,6 +82,8 @@ pub struct Limits {
     pub request_head_bytes_max: usize,
     /// A header line of an answer (Heroku: 512 KB), a cookie (Heroku: 8,192), the whole head (Heroku's buffer: 1 MB).
     pub response_header_line_bytes_max: usize,
+    /// A status line of an answer (Heroku: 8,192).
+    pub status_line_bytes_max: usize,
     pub cookie_bytes_max: usize,
     pub response_head_bytes_max: usize,
     /// On the order to stop, idle connections stay open this long for requests that are on the wire already (ours).
@@ -88,6 +97,39 @@ pub struct Limits {
     pub persist_interval: Duration,
     /// Bytes of log segments on disk; the oldest go first, counted (ours).
     pub log_bytes_max: u64,
+}
+
+impl Limits {
+    pub(crate) fn request(&self) -> RequestLimits {
+        let head = HeadLimits {
+            first_line_bytes_max: self.request_line_bytes_max,
+            line_bytes_max: self.header_line_bytes_max,
+            fields_max: self.header_count_max,
+            bare_lf: false,
+        };
+        RequestLimits {
+            head,
+            method_bytes_max: self.method_bytes_max,
+            name_bytes_max: self.header_name_bytes_max,
+        }
+    }
+
+    /// Lines may be as long as the whole head, so that the one which is too long can be named.
+    pub(crate) fn answer_head(&self) -> HeadLimits {
+        HeadLimits {
+            first_line_bytes_max: self.status_line_bytes_max,
+            line_bytes_max: self.response_head_bytes_max,
+            fields_max: response::FIELDS_MAX,
+            bare_lf: true,
+        }
+    }
+
+    pub(crate) fn answer(&self) -> AnswerLimits {
+        AnswerLimits {
+            cookie_bytes_max: self.cookie_bytes_max,
+            line_bytes_max: self.response_header_line_bytes_max,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -115,6 +157,7 @@ impl Default for Limits {
             method_bytes_max: 127,
             request_head_bytes_max: 256 * 1024,
             response_header_line_bytes_max: 512 * 1024,
+            status_line_bytes_max: 8_192,
             cookie_bytes_max: 8_192,
             response_head_bytes_max: 1024 * 1024,
             linger: Duration::from_millis(250),

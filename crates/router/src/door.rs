@@ -17,9 +17,6 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ProtocolVersion;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -33,8 +30,7 @@ use crate::{
     config::Config,
     exchange::Door,
     forwarded::among,
-    proxy_protocol,
-    serve::serve,
+    h1, proxy_protocol,
     thread::Thread,
 };
 
@@ -103,7 +99,7 @@ async fn connection(thread: Rc<Thread>, mut stream: TcpStream, peer: IpAddr) {
         (Stream::Plain(stream), None)
     };
     let stalled = Arc::new(AtomicBool::new(false));
-    let peer = HeaderValue::try_from(peer.to_canonical().to_string()).expect("an address is plain text");
+    let peer = peer.to_canonical().to_string();
     let io = ClientIo::new(stream, limits.idle_timeout, stalled.clone());
     converse(thread, io, Rc::new(Door { peer, from_proxy, tls, stalled })).await;
 }
@@ -145,32 +141,5 @@ fn tls_version(stream: &TlsStream<TcpStream>) -> &'static str {
 }
 
 async fn converse(thread: Rc<Thread>, io: ClientIo, door: Rc<Door>) {
-    let limits = thread.shared.config.limits.clone();
-    let closing = thread.closing.clone();
-    let service = service_fn(move |request| serve(thread.clone(), door.clone(), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read_timeout)
-        .max_headers(limits.header_count_max)
-        .max_buf_size(limits.request_head_bytes_max)
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let lingered = async {
-        closing.cancelled().await;
-        tokio::time::sleep(limits.linger).await;
-    };
-    let ended = tokio::select! {
-        biased;
-        // The client, or an answer that closes.
-        ended = connection.as_mut() => ended,
-        // The order to stop found it idle, or in a long answer.
-        () = lingered => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a client's connection failed");
-    }
+    h1::serve(thread, io, door).await;
 }

@@ -1,76 +1,34 @@
-//! The socket to a dyno, which counts what it reads: "closed before it wrote anything" (H13) and "closed in the
-//! middle" (H18) differ by that count alone.
+//! A connection to a dyno: its socket, and what has been read of it and not yet taken.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll, ready},
-};
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
-/// Bytes read from a dyno's connection. Written and read by one thread; atomic because hyper wants its sockets `Send`.
-#[derive(Debug, Default)]
-pub(crate) struct Wire(AtomicU64);
+use crate::{buffer::Buffer, pool::Peer};
 
-impl Wire {
-    pub(crate) fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
+/// Whether idle or in use.
 #[derive(Debug)]
-pub(crate) struct DynoIo {
-    stream: TcpStream,
-    wire: Arc<Wire>,
+pub(crate) struct Connection {
+    pub(crate) peer: Peer,
+    pub(crate) stream: TcpStream,
+    pub(crate) input: Buffer,
+    /// How long the dyno keeps it open while idle, if it said so.
+    pub(crate) keep_alive: Option<Duration>,
 }
 
-impl DynoIo {
-    pub(crate) fn new(stream: TcpStream) -> (Self, Arc<Wire>) {
-        let wire = Arc::new(Wire::default());
-        (Self { stream, wire: wire.clone() }, wire)
+impl Connection {
+    pub(crate) fn new(peer: Peer, stream: TcpStream) -> Self {
+        Self { peer, stream, input: Buffer::default(), keep_alive: None }
     }
-}
 
-impl AsyncRead for DynoIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let read = (buffer.filled().len() - before) as u64;
-        self.wire.0.store(self.wire.read() + read, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for DynoIo {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    /// Whether the other side has closed it, or said something unasked, while it was idle. Costs a system call only
+    /// if the kernel has told of something.
+    pub(crate) fn is_stale(&self) -> bool {
+        let mut probe = [0];
+        match self.stream.try_read(&mut probe) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => false,
+            // Its end, its failure, or bytes that belong to no answer.
+            _ => true,
+        }
     }
 }

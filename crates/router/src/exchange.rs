@@ -11,6 +11,7 @@
 use std::{
     cell::Cell,
     io::Write,
+    ops::Range,
     rc::Rc,
     sync::{
         Arc,
@@ -19,16 +20,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, Response, StatusCode, Version, header, uri::PathAndQuery};
 use jiff::Timestamp;
+use renga_model::DynoId;
 
 use crate::{
-    answer::Answer,
+    answer::Page,
     codes::{Code, NO_STATUS},
-    head::SERVER,
+    http::{Version, request::Head},
     table::{App, AppCounters, Dyno, DynoCounters},
     thread::{Pinned, Thread},
-    upload::Upload,
 };
 
 /// Of `X-Forwarded-For` the log shows this much, so that a line stays under the limit.
@@ -36,7 +36,7 @@ const FORWARDED_BYTES_SHOWN: usize = 1_024;
 
 /// What a client's connection says of itself.
 pub(crate) struct Door {
-    pub(crate) peer: HeaderValue,
+    pub(crate) peer: String,
     /// A proxy of the operator's: what it says of the client is believed.
     pub(crate) from_proxy: bool,
     /// `tls1.2`, `tls1.3`, `unknown`; none on a plain connection.
@@ -45,16 +45,13 @@ pub(crate) struct Door {
     pub(crate) stalled: Arc<AtomicBool>,
 }
 
-/// What the log says of a request before anything is done with it.
+/// What the log says of a request, as it is known before anything is done with it.
 pub(crate) struct Told {
-    pub(crate) method: Method,
-    pub(crate) path: PathAndQuery,
-    pub(crate) host: String,
+    /// ` method=GET ... fwd="192.0.2.1"`
+    words: Vec<u8>,
+    /// The host's name among them.
+    host: Range<usize>,
     pub(crate) version: Version,
-    pub(crate) request_id: HeaderValue,
-    pub(crate) forwarded_for: HeaderValue,
-    pub(crate) forwarded_proto: &'static str,
-    pub(crate) forwarded_port: HeaderValue,
 }
 
 pub(crate) struct Exchange {
@@ -63,10 +60,13 @@ pub(crate) struct Exchange {
     pub(crate) told: Told,
     pub(crate) begun: Instant,
     pub(crate) begun_at: Timestamp,
-    pub(crate) upload: Rc<Upload>,
     place: Place,
     /// In the app's count.
     counted: bool,
+    /// The dyno has done its part: no longer in its count.
+    parted: bool,
+    /// The dyno that the client wants to come back to.
+    pub(crate) wanted: Option<DynoId>,
     /// The dyno that did not accept last: it is no longer at it, but the log names it.
     tried: Option<Arc<str>>,
     pub(crate) connect: Option<Duration>,
@@ -81,6 +81,31 @@ pub(crate) struct Exchange {
 enum Place {
     InTable { table: Rc<Pinned>, app: usize, dyno: Option<usize> },
     Apart { app: Arc<AppCounters>, dyno: Option<(Arc<DynoCounters>, Arc<str>)> },
+}
+
+// === impl Told ===
+
+impl Told {
+    pub(crate) fn new(head: &Head<'_>, host: &str, request_id: &[u8], forwarded_for: &[u8]) -> Self {
+        let mut words = Vec::with_capacity(128 + head.path.len() + forwarded_for.len());
+        put(&mut words, format_args!(" method={} path=\"", head.method));
+        put_quoted(&mut words, head.path.as_bytes());
+        words.extend_from_slice(b"\" host=");
+        let host_at = words.len();
+        words.extend_from_slice(host.as_bytes());
+        let host = host_at..words.len();
+        words.extend_from_slice(b" request_id=");
+        words.extend_from_slice(request_id);
+        words.extend_from_slice(b" fwd=\"");
+        put_quoted(&mut words, &forwarded_for[..forwarded_for.len().min(FORWARDED_BYTES_SHOWN)]);
+        words.push(b'"');
+        Self { words, host, version: head.version }
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        // It was text when it came.
+        std::str::from_utf8(&self.words[self.host.clone()]).unwrap_or_default()
+    }
 }
 
 // === impl Place ===
@@ -120,9 +145,10 @@ impl Exchange {
             thread: thread.clone(),
             door: door.clone(),
             told,
-            upload: Upload::new(),
             place: Place::InTable { table, app, dyno: None },
             counted: false,
+            parted: false,
+            wanted: None,
             tried: None,
             connect: None,
             connected: None,
@@ -160,7 +186,7 @@ impl Exchange {
             return true;
         }
         let table = self.thread.table();
-        let Some(app) = table.find(&self.told.host) else { return false };
+        let Some(app) = table.find(self.told.host()) else { return false };
         let same = table.apps[app].counters.id == self.place.app().id;
         if same {
             self.place = Place::InTable { table, app, dyno: None };
@@ -182,12 +208,19 @@ impl Exchange {
     }
 
     fn leave_dyno(&mut self) {
-        if let Some((counters, _)) = self.place.dyno() {
-            counters.leave(self.thread.index);
-        }
+        self.part();
+        self.parted = false;
         match &mut self.place {
             Place::InTable { dyno, .. } => *dyno = None,
             Place::Apart { dyno, .. } => *dyno = None,
+        }
+    }
+
+    /// The dyno has done its part of the request, though the client may not have the whole answer yet.
+    pub(crate) fn part(&mut self) {
+        if let Some((counters, _)) = self.place.dyno().filter(|_| !self.parted) {
+            counters.leave(self.thread.index);
+            self.parted = true;
         }
     }
 
@@ -226,8 +259,8 @@ impl Exchange {
         self.bytes = Some(0);
     }
 
-    pub(crate) fn note_status(&mut self, status: StatusCode) {
-        self.status = status.as_u16();
+    pub(crate) fn note_status(&mut self, status: u16) {
+        self.status = status;
     }
 
     pub(crate) fn note_bytes(&mut self, bytes: u64) {
@@ -235,12 +268,20 @@ impl Exchange {
     }
 
     /// Ends in the router's own answer.
-    pub(crate) fn refuse(mut self, code: Code) -> Response<Answer> {
+    pub(crate) fn refuse(&mut self, code: Code) -> Page {
         let page = self.app().map(|app| app.pages.for_code(code)).unwrap_or_default();
         self.fail(code);
-        // A client that is gone or stalled reads no status; to hyper it must be a valid one.
-        let status = StatusCode::from_u16(code.wording().status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        page_response(status, page)
+        // A client that is gone or stalled reads no status; it must be a valid one all the same.
+        let status = if code.wording().status == NO_STATUS { 503 } else { code.wording().status };
+        Page::html(status, page)
+    }
+
+    /// Ends in a redirection of the router's.
+    pub(crate) fn redirect(&mut self, location: String) -> Page {
+        let page = Page::redirect(location);
+        self.note_status(page.status);
+        self.finish();
+        page
     }
 
     /// Ends well: the answer has been passed on whole.
@@ -276,9 +317,7 @@ impl Exchange {
         if std::mem::take(&mut self.counted) {
             self.place.app().leave();
         }
-        if let Some((counters, _)) = self.place.dyno() {
-            counters.leave(self.thread.index);
-        }
+        self.part();
     }
 
     fn write_line(&self, code: Option<Code>, text: &mut Vec<u8>) {
@@ -303,15 +342,10 @@ impl Exchange {
     }
 
     fn write_request(&self, text: &mut Vec<u8>) {
-        put(text, format_args!(" method={} path=\"", self.told.method));
-        put_quoted(text, self.told.path.as_str().as_bytes());
-        put(text, format_args!("\" host={} request_id=", self.told.host));
-        text.extend_from_slice(self.told.request_id.as_bytes());
-        text.extend_from_slice(b" fwd=\"");
-        let forwarded = self.told.forwarded_for.as_bytes();
-        put_quoted(text, &forwarded[..forwarded.len().min(FORWARDED_BYTES_SHOWN)]);
+        text.extend_from_slice(&self.told.words);
+        text.extend_from_slice(b" dyno=");
         let dyno = self.place.dyno().map(|(_, name)| name).or(self.tried.as_deref());
-        put(text, format_args!("\" dyno={}", dyno.unwrap_or_default()));
+        text.extend_from_slice(dyno.unwrap_or_default().as_bytes());
     }
 
     fn write_service(&self, status: u16, text: &mut Vec<u8>) {
@@ -320,14 +354,10 @@ impl Exchange {
         put(text, format_args!(" connect={} service={}", millis(self.connect), millis(service)));
         let status = Optional((status != NO_STATUS).then_some(status), "");
         put(text, format_args!(" status={status} bytes={}", Optional(self.bytes, "")));
-        let protocol = match self.told.version {
-            Version::HTTP_10 => "http1.0",
-            Version::HTTP_2 => "http2.0",
-            _ => "http1.1",
-        };
+        let protocol = self.told.version.number();
         let tls = self.door.tls;
         let version = tls.unwrap_or("unknown");
-        put(text, format_args!(" protocol={protocol} tls={} tls_version={version}", tls.is_some()));
+        put(text, format_args!(" protocol=http{protocol} tls={} tls_version={version}", tls.is_some()));
     }
 }
 
@@ -343,21 +373,10 @@ impl Drop for Exchange {
         } else if self.door.stalled.load(Ordering::Relaxed) {
             Code::H28
         } else {
-            self.upload.failed().unwrap_or(Code::H27)
+            Code::H27
         };
         self.tell(Some(code));
     }
-}
-
-/// A page of the router's own.
-pub(crate) fn page_response(status: StatusCode, page: bytes::Bytes) -> Response<Answer> {
-    let mut response = Response::new(Answer::page(page));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
-    headers.insert(header::SERVER, SERVER);
-    response
 }
 
 // === words of a line ===

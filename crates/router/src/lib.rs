@@ -9,8 +9,8 @@
 //! ```text
 //!             thread 0 .. n, each alone with its sockets, its connections to dynos and its buffer of lines
 //!             ┌────────────────────────────────────────────────────────────────────────┐
-//! client ──> door ──> serve ──> forward (hold, choose, connect, send) ──> dyno          │
-//!             │         └<── answer (relay, page) or pipe (upgraded) <──────┘           │
+//! client ──> door ──> h1 ──> intake ──> carry ──> forward (hold, choose, connect)        │
+//!             │                           └──> transfer (ask, relay) or pipe <──> dyno    │
 //!             └─────────────────────────┬──────────────────────┬────────────────────────┘
 //!                          table (read once per request)   journal ──> directory/log/*.seg ──> server
 //!                                       ^
@@ -25,8 +25,12 @@
 //! that may have been acted on. It runs without privileges; whoever starts it may hand it bound sockets
 //! ([`Listeners`]).
 
+mod affinity;
 mod answer;
+mod buffer;
+mod carry;
 mod certificates;
+mod client;
 mod client_io;
 mod codes;
 mod config;
@@ -38,7 +42,9 @@ mod feed;
 mod forward;
 mod forwarded;
 mod frame;
-mod head;
+mod h1;
+mod http;
+mod intake;
 mod journal;
 mod listen;
 mod pages;
@@ -47,10 +53,10 @@ mod pipe;
 mod pool;
 mod proxy_protocol;
 mod router;
-mod serve;
 mod table;
 mod thread;
-mod upload;
+mod transfer;
+mod watch;
 
 pub use certificates::{Issued, Issuer, serve as serve_certificates};
 pub use config::{Config, Limits};

@@ -1,93 +1,130 @@
 //! After `101 Switching Protocols`: bytes, both ways, until one side ends it or nothing has moved for the idle window.
 
-use std::{cell::Cell, io, time::Instant};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{codes::Code, exchange::Exchange};
+use crate::{
+    buffer::{Buffer, Shelf},
+    client_io::ClientIo,
+    codes::Code,
+    dyno_io::Connection,
+    exchange::Exchange,
+    watch::Watch,
+};
 
-/// Bytes that are on the way in one direction.
-const BUFFER_BYTES: usize = 16 * 1024;
-
-/// What moved last, and how much towards the client.
-struct Meter {
-    moved: Cell<Instant>,
-    to_client: Cell<u64>,
+/// One direction. Its bytes are in a buffer of whoever read them first.
+struct Way<'a> {
+    buffer: &'a mut Buffer,
+    state: State,
 }
 
-enum End {
-    Closed,
-    Failed(Code),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The one side has ended, the other is still to be told.
+    Ending,
+    Ended,
 }
 
-pub(crate) async fn run(mut exchange: Exchange, client: OnUpgrade, dyno: OnUpgrade) {
+/// `to_dyno` is what the client has sent behind its head, `to_client` our 101.
+pub(crate) async fn run(
+    mut exchange: Exchange,
+    client: &mut ClientIo,
+    to_dyno: &mut Buffer,
+    to_client: &mut Buffer,
+    dyno: Connection,
+) {
     exchange.stand_apart();
-    let meter = Meter { moved: Cell::new(Instant::now()), to_client: Cell::new(0) };
-    let end = join(&exchange, client, dyno, &meter).await;
-    exchange.note_bytes(meter.to_client.get());
-    match end {
-        End::Closed => exchange.finish(),
-        End::Failed(code) => exchange.fail(code),
+    let thread = exchange.thread.clone();
+    let window = thread.shared.config.limits.idle_timeout;
+    let Connection { mut stream, mut input, .. } = dyno;
+    // Behind the head of 101 come the first words of the new protocol.
+    exchange.note_bytes(input.len() as u64);
+    to_client.push(input.unread());
+    input.clear();
+    input.release(&thread.shelf);
+    let (mut up, mut down) = (Way::new(to_dyno), Way::new(to_client));
+    let (mut watch, mut moved, mut bytes) = (Watch::default(), Instant::now(), 0);
+    let silent = poll_fn(|cx| {
+        let before = (up.buffer.len(), down.buffer.len());
+        let up_bytes = up.poll(cx, &thread.shelf, client, &mut stream);
+        let down_bytes = down.poll(cx, &thread.shelf, &mut stream, client);
+        bytes += down_bytes;
+        if up_bytes + down_bytes > 0 || before != (up.buffer.len(), down.buffer.len()) {
+            moved = Instant::now();
+        }
+        if up.state == State::Ended && down.state == State::Ended {
+            return Poll::Ready(false);
+        }
+        watch.poll(cx, moved + window).map(|()| true)
+    })
+    .await;
+    exchange.note_bytes(bytes);
+    // A reset is an end like another: the protocol inside knows what was lost.
+    if silent { exchange.fail(Code::H15) } else { exchange.finish() }
+}
+
+impl<'a> Way<'a> {
+    fn new(buffer: &'a mut Buffer) -> Self {
+        Self { buffer, state: State::Open }
     }
-}
 
-async fn join(exchange: &Exchange, client: OnUpgrade, dyno: OnUpgrade, meter: &Meter) -> End {
-    let Ok(client) = client.await else { return End::Failed(Code::H27) };
-    let Ok(dyno) = dyno.await else { return End::Failed(Code::H18) };
-    let (from_client, to_client) = halves(client);
-    let (from_dyno, to_dyno) = halves(dyno);
-    let up = copy(from_client, to_dyno, |_| meter.moved.set(Instant::now()));
-    let down = copy(from_dyno, to_client, |bytes| {
-        meter.moved.set(Instant::now());
-        meter.to_client.set(meter.to_client.get() + bytes);
-    });
-    let both = async { tokio::join!(up, down) };
-    let window = exchange.thread.shared.config.limits.idle_timeout;
-    tokio::select! {
-        biased;
-        // Both directions have ended. A reset is an end like another: the protocol inside knows what was lost.
-        _ = both => End::Closed,
-        // Nothing has moved for the window.
-        () = silence(meter, window) => End::Failed(Code::H15),
-    }
-}
-
-fn halves(stream: Upgraded) -> (ReadHalf<TokioIo<Upgraded>>, WriteHalf<TokioIo<Upgraded>>) {
-    tokio::io::split(TokioIo::new(stream))
-}
-
-/// Copies until the end of `from`, which it passes on.
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    moved: impl Fn(u64),
-) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    let result = loop {
-        match from.read(&mut buffer).await {
-            Ok(0) => break Ok(()),
-            Ok(bytes) => {
-                if let Err(error) = to.write_all(&buffer[..bytes]).await {
-                    break Err(error);
-                }
-                to.flush().await?;
-                moved(bytes as u64);
+    /// Moves what can be moved now. How many bytes came in.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        shelf: &Shelf,
+        from: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        to: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ) -> u64 {
+        let mut bytes = 0;
+        while let Poll::Ready(result) = self.step(cx, shelf, from, to) {
+            match result {
+                Ok(read) => bytes += read as u64,
+                // Who cannot be written to is not read for either.
+                Err(_) => self.state = State::Ended,
             }
-            Err(error) => break Err(error),
+            if self.state == State::Ended {
+                break;
+            }
         }
-    };
-    to.shutdown().await?;
-    result
-}
+        self.buffer.release(shelf);
+        bytes
+    }
 
-async fn silence(meter: &Meter, window: std::time::Duration) {
-    loop {
-        let end = meter.moved.get() + window;
-        if end <= Instant::now() {
-            return;
+    fn step(
+        &mut self,
+        cx: &mut Context<'_>,
+        shelf: &Shelf,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<usize>> {
+        if self.state == State::Ended {
+            return Poll::Pending;
         }
-        tokio::time::sleep_until(end.into()).await;
+        if !self.buffer.is_empty() {
+            ready!(self.buffer.poll_drain(cx, to))?;
+            ready!(Pin::new(&mut *to).poll_flush(cx))?;
+        }
+        if self.state == State::Ending {
+            ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+            self.state = State::Ended;
+            return Poll::Ready(Ok(0));
+        }
+        self.buffer.prepare(shelf);
+        match ready!(self.buffer.poll_fill(cx, from, u64::MAX)) {
+            Ok(bytes) if bytes > 0 => Poll::Ready(Ok(bytes)),
+            _ended => {
+                self.state = State::Ending;
+                Poll::Ready(Ok(0))
+            }
+        }
     }
 }

@@ -8,28 +8,17 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use hyper::client::conn::http1::SendRequest;
 use renga_model::DynoId;
 
-use crate::{config::Limits, dyno_io::Wire, upload::RequestBody};
+use crate::{config::Limits, dyno_io::Connection};
 
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whom a connection leads to. The address is part of it, so that a table which moved a dyno is obeyed.
 pub(crate) type Peer = (DynoId, SocketAddr);
-
-/// A connection to a dyno, whether idle or in use.
-pub(crate) struct Connection {
-    pub(crate) peer: Peer,
-    pub(crate) sender: SendRequest<RequestBody>,
-    pub(crate) wire: Arc<Wire>,
-    /// How long the dyno keeps it open while idle, if it said so.
-    pub(crate) keep_alive: Option<Duration>,
-}
 
 struct Idle {
     connection: Connection,
@@ -69,14 +58,13 @@ impl Pool {
         while at > 0 {
             at -= 1;
             let idle = &shelf[at];
-            if idle.connection.sender.is_closed() || idle.until <= now {
-                shelf.remove(at);
-                shelves.total -= 1;
-            } else if idle_max.is_some_and(|max| now - idle.since > max) {
+            if idle.until > now && idle_max.is_some_and(|max| now - idle.since > max) {
                 return None;
-            } else if idle.connection.sender.is_ready() {
-                shelves.total -= 1;
-                return Some(shelf.remove(at).connection);
+            }
+            let idle = shelf.remove(at);
+            shelves.total -= 1;
+            if idle.until > now && !idle.connection.is_stale() {
+                return Some(idle.connection);
             }
         }
         None
@@ -85,7 +73,7 @@ impl Pool {
     /// Keeps a connection whose answer has been read, if there is room.
     pub(crate) fn put(&self, connection: Connection) {
         let shelves = &mut *self.idle.borrow_mut();
-        if connection.sender.is_closed() || shelves.total >= self.total_max {
+        if shelves.total >= self.total_max {
             return;
         }
         let shelf = shelves.by_dyno.entry(connection.peer).or_default();
@@ -100,7 +88,7 @@ impl Pool {
 
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
-        self.retain(|_, idle| idle.until > now && !idle.connection.sender.is_closed());
+        self.retain(|_, idle| idle.until > now && !idle.connection.is_stale());
     }
 
     pub(crate) fn keep_only(&self, peers: &HashSet<Peer>) {
@@ -121,11 +109,12 @@ impl Pool {
     }
 }
 
-/// The dyno's word on idle connections, a second shorter, so that we do not send into its closing.
-pub(crate) fn keep_alive(headers: &http::HeaderMap) -> Option<Duration> {
-    let value = headers.get("keep-alive")?.to_str().ok()?;
-    let parameters = value.split(',').filter_map(|parameter| parameter.trim().split_once('='));
-    let (_, seconds) = parameters.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("timeout"))?;
+/// The dyno's word on idle connections (`Keep-Alive: timeout=5`), a second shorter, so that we do not send into its
+/// closing.
+pub(crate) fn keep_alive(value: &[u8]) -> Option<Duration> {
+    let value = std::str::from_utf8(value).ok()?;
+    let mut parameters = value.split(',').filter_map(|parameter| parameter.trim().split_once('='));
+    let (_, seconds) = parameters.find(|(name, _)| name.eq_ignore_ascii_case("timeout"))?;
     let seconds: u32 = seconds.trim().parse().ok()?;
     Some(Duration::from_secs(u64::from(seconds)).saturating_sub(Duration::from_secs(1)))
 }
@@ -136,11 +125,7 @@ mod tests {
 
     #[test]
     fn the_dynos_own_timeout_is_read() {
-        let read = |value: &'static str| {
-            let mut headers = http::HeaderMap::new();
-            headers.insert("keep-alive", http::HeaderValue::from_static(value));
-            keep_alive(&headers).map(|time| time.as_secs())
-        };
+        let read = |value: &str| keep_alive(value.as_bytes()).map(|time| time.as_secs());
         assert_eq!(read("timeout=5"), Some(4));
         assert_eq!(read("max=100, Timeout = 20"), None);
         assert_eq!(read("max=100, Timeout=20"), Some(19));

@@ -10,6 +10,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    buffer::Shelf,
     certificates::Certificates,
     config::Config,
     journal::{BATCH_TIME, Journal},
@@ -34,10 +35,9 @@ pub(crate) struct Thread {
     pub(crate) shared: Arc<Shared>,
     pub(crate) journal: Journal,
     pub(crate) pool: Pool,
+    pub(crate) shelf: Shelf,
     /// Client connections and what comes of them: the order to stop waits for these.
     pub(crate) clients: TaskTracker,
-    /// Connections to dynos; they end with the pool.
-    pub(crate) dynos: TaskTracker,
     pub(crate) closing: CancellationToken,
     /// Ends connections where they are.
     pub(crate) cut: CancellationToken,
@@ -66,14 +66,14 @@ impl Thread {
     ) -> Rc<Self> {
         let pool = Pool::new(&shared.config.limits);
         let table = RefCell::new(Rc::new(Pinned(shared.tables.current())));
-        let (clients, dynos) = (TaskTracker::new(), TaskTracker::new());
+        let clients = TaskTracker::new();
         Rc::new(Self {
             index,
             shared,
             journal,
             pool,
+            shelf: Shelf::default(),
             clients,
-            dynos,
             closing,
             cut: CancellationToken::new(),
             forced: Cell::new(false),

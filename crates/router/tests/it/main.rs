@@ -14,7 +14,7 @@ mod proxies;
 mod recorder;
 mod rig;
 mod rolling;
-mod servers;
+mod switches;
 mod tables;
 mod tls;
 mod upgrade;
