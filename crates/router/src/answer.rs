@@ -1,5 +1,6 @@
 //! What goes to the client: a dyno's head made ours, or a page of our own.
 
+use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 
 use crate::{
@@ -43,6 +44,18 @@ impl Page {
             ("Server", SERVER),
         ];
         always.into_iter().chain(location)
+    }
+
+    /// The head as HTTP/2 has it.
+    pub(crate) fn response(&self) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let headers = response.headers_mut();
+        for (name, value) in self.fields() {
+            put(headers, name.as_bytes(), value.as_bytes());
+        }
+        headers.insert(header::CONTENT_LENGTH, self.body.len().into());
+        response
     }
 
     /// As HTTP/1 has it. `bodiless`: the request was `HEAD`.
@@ -105,6 +118,27 @@ impl<'a> Passing<'a> {
         if status < 200 || status == 204 { None } else { self.facts.said_length }
     }
 
+    /// The head as HTTP/2 has it; what cannot be said there is left out.
+    pub(crate) fn response(&self) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(self.head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let headers = response.headers_mut();
+        for field in self.fields() {
+            put(headers, field.name.as_bytes(), field.value);
+        }
+        headers.append(header::VIA, HeaderValue::from_static(VIA));
+        if !self.facts.has_server {
+            headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
+        }
+        if let Some(cookie) = &self.cookie {
+            put(headers, b"set-cookie", cookie.as_bytes());
+        }
+        if let Some(length) = self.length() {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        response
+    }
+
     /// As HTTP/1 has it.
     pub(crate) fn write(&self, out: &mut Buffer, version: Version, wrap: Wrap, close: bool) {
         push_status(out, self.head.status, self.head.reason);
@@ -137,6 +171,12 @@ impl<'a> Passing<'a> {
 }
 
 // === words of a head ===
+
+fn put(headers: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        headers.append(name, value);
+    }
+}
 
 fn push_status(out: &mut Buffer, status: u16, reason: &str) {
     out.push(b"HTTP/1.1 ");
@@ -173,7 +213,7 @@ pub(crate) fn push_number(out: &mut Buffer, mut number: u64) {
 }
 
 fn reason(status: u16) -> &'static str {
-    ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
+    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! A client's connection: accepted, told apart by its first byte, unwrapped from TLS if it is that, served as HTTP/1.
+//! A client's connection: accepted, told apart by its first byte, unwrapped from TLS if it is that, served as the HTTP
+//! that the handshake agreed on.
 //!
 //! ```text
 //! accept ──(PROXY header)──first byte 0x16──> TLS handshake, certificate by SNI ──┐
-//!                    └────any other byte──────────────────────────────────────────┴──> HTTP/1 until closed or idle
+//!                    └────any other byte──────────────────────────────────────────┴──> HTTP/1 or HTTP/2 until closed or idle
 //! ```
 //!
 //! On the order to stop the sockets accept what waits in the kernel's queues and close; a connection ends with the
@@ -26,11 +27,12 @@ use tokio::{
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use crate::{
+    buffer::Buffer,
     client_io::{ClientIo, Stream},
     config::Config,
     exchange::Door,
     forwarded::among,
-    h1, proxy_protocol,
+    h1, h2, proxy_protocol,
     thread::Thread,
 };
 
@@ -87,10 +89,12 @@ async fn connection(thread: Rc<Thread>, mut stream: TcpStream, peer: IpAddr) {
     let greeting = greet(&thread.shared.config, &mut stream, peer);
     let Ok(Ok((peer, first))) = timeout(limits.header_read_timeout, greeting).await else { return };
     let from_proxy = among(&thread.shared.config.trusted_proxies, peer);
+    let mut http2 = false;
     let (stream, tls) = if first == TLS_HANDSHAKE {
         match timeout(limits.handshake_timeout, handshake(&thread, stream)).await {
             Ok(Some(stream)) => {
                 let version = tls_version(&stream);
+                http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 (Stream::Tls(Box::new(stream)), Some(version))
             }
             _ => return,
@@ -101,7 +105,7 @@ async fn connection(thread: Rc<Thread>, mut stream: TcpStream, peer: IpAddr) {
     let stalled = Arc::new(AtomicBool::new(false));
     let peer = peer.to_canonical().to_string();
     let io = ClientIo::new(stream, limits.idle_timeout, stalled.clone());
-    converse(thread, io, Rc::new(Door { peer, from_proxy, tls, stalled })).await;
+    converse(thread, io, Rc::new(Door { peer, from_proxy, tls, stalled }), http2).await;
 }
 
 /// Who the client is, and its first byte.
@@ -122,8 +126,10 @@ async fn handshake(thread: &Thread, stream: TcpStream) -> Option<TlsStream<TcpSt
     let name = hello.client_hello().server_name().map(str::to_ascii_lowercase);
     let table = thread.table();
     let known = name.as_deref().and_then(|name| table.certificate(name));
-    let config = thread.shared.certificates.find(name.as_deref(), known).await?;
-    match hello.into_stream(config).await {
+    let app = name.as_deref().and_then(|name| table.find(name)).map(|app| &table.apps[app]);
+    let http2 = app.is_none_or(|app| !app.row.flags.no_http2);
+    let served = thread.shared.certificates.find(name.as_deref(), known).await?;
+    match hello.into_stream(served.config(http2)).await {
         Ok(stream) => Some(stream),
         Err(error) => {
             tracing::debug!(%error, "a TLS handshake failed");
@@ -140,6 +146,13 @@ fn tls_version(stream: &TlsStream<TcpStream>) -> &'static str {
     }
 }
 
-async fn converse(thread: Rc<Thread>, io: ClientIo, door: Rc<Door>) {
-    h1::serve(thread, io, door).await;
+/// `http2`: agreed on in the handshake. A client that knows us may begin with it unasked.
+async fn converse(thread: Rc<Thread>, io: ClientIo, door: Rc<Door>, http2: bool) {
+    let begun = match http2 {
+        true => Some((io, Buffer::default())),
+        false => h1::serve(thread.clone(), io, door.clone()).await,
+    };
+    if let Some((io, prefix)) = begun {
+        h2::serve(thread, h2::Prefixed::new(prefix, io), door).await;
+    }
 }

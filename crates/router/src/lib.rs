@@ -43,6 +43,7 @@ mod forward;
 mod forwarded;
 mod frame;
 mod h1;
+mod h2;
 mod http;
 mod intake;
 mod journal;

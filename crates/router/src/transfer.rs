@@ -292,14 +292,13 @@ impl<'a, C: ClientSide> Transfer<'a, C> {
             if self.client_ended() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Code::H27));
             }
-            // What waits for the client to read has a limit of its own.
-            let at = if self.client.out().is_empty() { self.last_moved() } else { Instant::now() };
-            let overdue = watch.poll(cx, at + self.limits.idle_timeout);
+            let code = if self.client.out().is_empty() { Code::H15 } else { Code::H28 };
+            let overdue = watch.poll(cx, self.last_moved() + self.limits.idle_timeout);
             if watch.take_lasted() {
                 // It lasts: no reason to hold the table that it began with.
                 exchange.stand_apart();
             }
-            overdue.map(|()| Err(Code::H15))
+            overdue.map(|()| Err(code))
         })
         .await
     }
@@ -328,8 +327,12 @@ impl<'a, C: ClientSide> Transfer<'a, C> {
                 exchange.part();
             }
             if body.ended || !self.client.out().is_empty() {
-                std::task::ready!(self.client.poll_send(cx, body.ended))?;
-                self.moved = Instant::now();
+                let before = self.client.out().len();
+                let sent = self.client.poll_send(cx, body.ended);
+                if sent.is_ready() || self.client.out().len() < before {
+                    self.moved = Instant::now();
+                }
+                std::task::ready!(sent)?;
                 if body.ended {
                     return Poll::Ready(Ok(()));
                 }

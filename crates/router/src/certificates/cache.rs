@@ -40,8 +40,21 @@ struct Inner {
     tasks: TaskTracker,
 }
 
+/// A certificate as it is served: to clients that may choose HTTP/2, and to those of apps that want none of it.
+#[derive(Debug)]
+pub(crate) struct Served {
+    both: Arc<ServerConfig>,
+    http1: Arc<ServerConfig>,
+}
+
+impl Served {
+    pub(crate) fn config(&self, http2: bool) -> Arc<ServerConfig> {
+        if http2 { self.both.clone() } else { self.http1.clone() }
+    }
+}
+
 struct Entry {
-    config: Arc<ServerConfig>,
+    config: Arc<Served>,
     /// The version that the table named when it was asked for.
     version: Option<String>,
     used: Instant,
@@ -84,7 +97,7 @@ impl Certificates {
         &self,
         name: Option<&str>,
         known: Option<(&str, Option<&str>)>,
-    ) -> Option<Arc<ServerConfig>> {
+    ) -> Option<Arc<Served>> {
         let domain = &self.0.domain;
         let wanted = match (known, name) {
             (Some((name, version)), _) => Some(Wanted { name, version, keep: true }),
@@ -101,7 +114,7 @@ impl Certificates {
     }
 
     /// From memory at once; else from the server, else from the disk.
-    async fn obtain(&self, wanted: Wanted<'_>) -> Option<Arc<ServerConfig>> {
+    async fn obtain(&self, wanted: Wanted<'_>) -> Option<Arc<Served>> {
         if let Some((config, due)) = self.remembered(wanted) {
             if due {
                 self.refresh(wanted);
@@ -116,7 +129,7 @@ impl Certificates {
         self.learn(wanted).await
     }
 
-    async fn learn(&self, wanted: Wanted<'_>) -> Option<Arc<ServerConfig>> {
+    async fn learn(&self, wanted: Wanted<'_>) -> Option<Arc<Served>> {
         let name = wanted.name;
         let asked = tokio::time::timeout(self.0.timeout, ask(&self.0.socket, name)).await;
         let asked = asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -155,7 +168,7 @@ impl Certificates {
         });
     }
 
-    fn configure(&self, issued: &Issued) -> io::Result<Arc<ServerConfig>> {
+    fn configure(&self, issued: &Issued) -> io::Result<Arc<Served>> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes()).collect();
         let chain = chain.map_err(|error| invalid(error.to_string()))?;
@@ -168,14 +181,16 @@ impl Certificates {
             .map_err(|error| invalid(error.to_string()))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = self.0.tickets.clone();
-        Ok(Arc::new(config))
+        let http1 = Arc::new(config.clone());
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+        Ok(Arc::new(Served { both: Arc::new(config), http1 }))
     }
 
     // === memory ===
 
     /// The entry, and whether a newer one should be asked for (said to one caller only). One of another version than
     /// the table's is none.
-    fn remembered(&self, wanted: Wanted<'_>) -> Option<(Arc<ServerConfig>, bool)> {
+    fn remembered(&self, wanted: Wanted<'_>) -> Option<(Arc<Served>, bool)> {
         let mut entries = lock(&self.0.entries);
         let entry =
             entries.get_mut(wanted.name).filter(|entry| entry.version.as_deref() == wanted.version)?;
@@ -187,7 +202,7 @@ impl Certificates {
         Some((entry.config.clone(), due))
     }
 
-    fn remember(&self, wanted: Wanted<'_>, config: Arc<ServerConfig>, fresh: Duration) -> Arc<ServerConfig> {
+    fn remember(&self, wanted: Wanted<'_>, config: Arc<Served>, fresh: Duration) -> Arc<Served> {
         let name = wanted.name;
         let mut entries = lock(&self.0.entries);
         if entries.len() >= self.0.entries_max && !entries.contains_key(name) {

@@ -32,6 +32,8 @@ pub(crate) struct Head<'a> {
     /// Host and port that the request itself names: they win over the field.
     pub(crate) authority: Option<&'a str>,
     pub(crate) version: Version,
+    /// There is a body, whatever the fields say: HTTP/2 knows without them.
+    pub(crate) body_follows: bool,
     pub(crate) fields: &'a [Field<'a>],
 }
 
@@ -122,7 +124,7 @@ fn head<'a>(request: &'a httparse::Request<'_, '_>) -> Result<Head<'a>, BadReque
     };
     let (path, authority) = split_target(method, target)?;
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    Ok(Head { method, path, authority, version, fields: request.headers })
+    Ok(Head { method, path, authority, version, body_follows: false, fields: request.headers })
 }
 
 /// The origin form, the absolute form, and `*` for `OPTIONS` alone.
@@ -177,6 +179,10 @@ impl<'a> Head<'a> {
                 Known::Host => {
                     hosts += 1;
                     let host = std::str::from_utf8(field.value).map_err(|_| BadRequest::Malformed)?;
+                    // Whom HTTP/2 names twice must be the same.
+                    if self.version == Version::Http2 && facts.host.is_some_and(|named| named != host) {
+                        return Err(BadRequest::Malformed);
+                    }
                     facts.host = facts.host.or(Some(host));
                 }
                 Known::ContentLength => {
@@ -201,7 +207,10 @@ impl<'a> Head<'a> {
             return Err(BadRequest::Malformed);
         }
         facts.doubtful = coding.is_some() && length.is_some();
-        facts.framing = framing(self.version, length, coding)?;
+        facts.framing = match framing(self.version, length, coding)? {
+            Framing::Empty if self.body_follows => Framing::Chunked(Decoder::new()),
+            framing => framing,
+        };
         Ok(facts)
     }
 }

@@ -10,6 +10,7 @@ mod codes;
 mod corpus;
 mod drain;
 mod http;
+mod http2;
 mod proxies;
 mod recorder;
 mod rig;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::rig::{Backend, Peer, Rig, app, config, dyno, header, short_limits};
 
 /// A small authority, as the server would be.
-struct Authority {
+pub(crate) struct Authority {
     signer: Signer<'static, KeyPair>,
     certificate: String,
     issued: AtomicUsize,
@@ -25,7 +25,7 @@ struct Authority {
 }
 
 impl Authority {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -49,7 +49,7 @@ impl Issuer for Authority {
     }
 }
 
-async fn rig(authority: &Arc<Authority>) -> (Rig, CancellationToken) {
+pub(crate) async fn rig(authority: &Arc<Authority>) -> (Rig, CancellationToken) {
     let rig = Rig::start().await;
     let listener = UnixListener::bind(rig.directory.path().join("certificates.sock")).unwrap();
     let shutdown = CancellationToken::new();
@@ -62,17 +62,28 @@ async fn connect(
     address: std::net::SocketAddr,
     name: &str,
 ) -> std::io::Result<Peer<TlsStream<TcpStream>>> {
+    Ok(Peer::new(connect_with(authority, address, name, &[]).await?))
+}
+
+/// With what the client says it can speak.
+pub(crate) async fn connect_with(
+    authority: &Authority,
+    address: std::net::SocketAddr,
+    name: &str,
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    Ok(Peer::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
