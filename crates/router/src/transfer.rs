@@ -142,24 +142,33 @@ impl<'a, C: ClientSide> Transfer<'a, C> {
 
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Code> {
         loop {
-            let mut more = false;
-            if !matches!(self.turn, Turn::Ended(_)) && self.outgoing.bytes.len() < BLOCK_BYTES / 2 {
-                self.outgoing.bytes.prepare(self.shelf);
-                match self.client.poll_body(cx, &mut self.outgoing.bytes) {
-                    Poll::Ready(Ok(true)) => {
-                        more = true;
-                        self.turn = Turn::Moving(Instant::now());
-                    }
-                    Poll::Ready(Ok(false)) => self.turn = Turn::Ended(Instant::now()),
-                    Poll::Ready(Err(code)) => return Err(code),
-                    Poll::Pending if self.outgoing.bytes.is_empty() => self.wait(),
-                    Poll::Pending => {}
-                }
+            let due = !matches!(self.turn, Turn::Ended(_)) && self.outgoing.bytes.len() < BLOCK_BYTES / 2;
+            let more = due && self.poll_client(cx)?;
+            if self.poll_write(cx).is_pending() {
+                return Ok(());
             }
-            if self.poll_write(cx).is_pending() || !more {
+            // Everything has gone out. Unless the client was asked and had nothing, nobody would wake us for more.
+            if matches!(self.turn, Turn::Ended(_)) || (due && !more) {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether bytes of the body have come.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Code> {
+        self.outgoing.bytes.prepare(self.shelf);
+        self.outgoing.bytes.compact();
+        match self.client.poll_body(cx, &mut self.outgoing.bytes) {
+            Poll::Ready(Ok(true)) => {
+                self.turn = Turn::Moving(Instant::now());
+                return Ok(true);
+            }
+            Poll::Ready(Ok(false)) => self.turn = Turn::Ended(Instant::now()),
+            Poll::Ready(Err(code)) => return Err(code),
+            Poll::Pending if self.outgoing.bytes.is_empty() => self.wait(),
+            Poll::Pending => {}
+        }
+        Ok(false)
     }
 
     fn wait(&mut self) {

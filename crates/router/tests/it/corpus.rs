@@ -60,6 +60,10 @@ pub(crate) fn cases(text: &str) -> Vec<Case> {
 }
 
 impl Case {
+    pub(crate) fn answers_max(&self) -> usize {
+        self.statuses.len()
+    }
+
     /// `200 200 400|431 closes`
     fn answers(&mut self, line: &str) {
         for word in line.split(' ') {
@@ -113,22 +117,20 @@ fn unescaped(text: &str) -> Vec<u8> {
 pub(crate) const AFTER: &[u8] = b"GET /after HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 
 /// Statuses of answers in the order they come; interim ones are passed over.
-struct Answers {
-    stream: TcpStream,
-    buffer: Vec<u8>,
+pub(crate) struct Answers {
+    pub(crate) stream: TcpStream,
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Answers {
     /// The next status, or `None` if the connection ended cleanly.
-    async fn next(&mut self, to_head: bool) -> Result<Option<u16>, String> {
+    pub(crate) async fn next(&mut self, to_head: bool) -> Result<Option<u16>, String> {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
                 let status: u16 = head.get(9..12).and_then(|text| text.parse().ok()).ok_or(head.clone())?;
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-                let length: usize = length.map_or(0, |length| length.parse().unwrap());
-                let length = if to_head { 0 } else { length };
-                if self.buffer.len() >= end + 4 + length {
+                let length = if to_head { Some(0) } else { self.body_length(&head, end + 4) };
+                if let Some(length) = length.filter(|length| self.buffer.len() >= end + 4 + length) {
                     self.buffer.drain(..end + 4 + length);
                     if status >= 200 {
                         return Ok(Some(status));
@@ -144,9 +146,19 @@ impl Answers {
             }
         }
     }
+
+    /// Nothing while the last chunk has not come. Bodies here hold no such bytes themselves.
+    fn body_length(&self, head: &str, begin: usize) -> Option<usize> {
+        if head.contains("transfer-encoding: chunked") {
+            let last = self.buffer[begin..].windows(5).position(|bytes| bytes == b"0\r\n\r\n")?;
+            return Some(last + 5);
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        Some(length.map_or(0, |length| length.parse().unwrap()))
+    }
 }
 
-async fn connect(rig: &Rig) -> TcpStream {
+pub(crate) async fn connect(rig: &Rig) -> TcpStream {
     let stream = TcpStream::connect(rig.addresses.http).await.unwrap();
     stream.set_nodelay(true).unwrap();
     stream

@@ -9,12 +9,14 @@
 mod codes;
 mod corpus;
 mod drain;
+mod hostile;
 mod http;
 mod http2;
 mod proxies;
 mod recorder;
 mod rig;
 mod rolling;
+mod servers;
 mod switches;
 mod tables;
 mod tls;
