@@ -86,12 +86,13 @@ async fn connection(thread: Rc<Thread>, mut stream: TcpStream, peer: IpAddr) {
         tracing::debug!(%error, "could not switch off delays to a client");
     }
     let limits = &thread.shared.config.limits;
-    let greeting = greet(&thread.shared.config, &mut stream, peer);
+    let greeting = Box::pin(greet(&thread.shared.config, &mut stream, peer));
     let Ok(Ok((peer, first))) = timeout(limits.header_read_timeout, greeting).await else { return };
     let from_proxy = among(&thread.shared.config.trusted_proxies, peer);
     let mut http2 = false;
     let (stream, tls) = if first == TLS_HANDSHAKE {
-        match timeout(limits.handshake_timeout, handshake(&thread, stream)).await {
+        // What is needed for a moment only must not lie in every idle connection.
+        match Box::pin(timeout(limits.handshake_timeout, handshake(&thread, stream))).await {
             Ok(Some(stream)) => {
                 let version = tls_version(&stream);
                 http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -153,6 +154,6 @@ async fn converse(thread: Rc<Thread>, io: ClientIo, door: Rc<Door>, http2: bool)
         false => h1::serve(thread.clone(), io, door.clone()).await,
     };
     if let Some((io, prefix)) = begun {
-        h2::serve(thread, h2::Prefixed::new(prefix, io), door).await;
+        Box::pin(h2::serve(thread, h2::Prefixed::new(prefix, io), door)).await;
     }
 }
