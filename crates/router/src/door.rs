@@ -73,10 +73,11 @@ pub(crate) async fn accept(thread: Rc<Thread>, listener: TcpListener, places: Ar
 }
 
 fn admit(thread: &Rc<Thread>, stream: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
-    let client = connection(thread.clone(), stream, peer);
-    let cut = thread.cut.clone();
+    let serving = thread.clone();
     thread.clients.spawn_local(async move {
-        cut.run_until_cancelled(client).await;
+        let cut = serving.cut.clone();
+        // Made in here: captured, it would lie in the task twice.
+        cut.run_until_cancelled(connection(serving, stream, peer)).await;
         drop(place);
     });
 }

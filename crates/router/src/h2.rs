@@ -126,10 +126,10 @@ pub(crate) async fn serve(thread: Rc<Thread>, io: Prefixed, door: Rc<Door>) {
         });
         match next.await {
             Some(Some(Ok((request, respond)))) => {
-                let stream = stream(thread.clone(), door.clone(), request, respond, Place::take(&open));
-                let cut = thread.cut.clone();
-                thread.clients.spawn_local(async move {
-                    cut.run_until_cancelled(stream).await;
+                let (thread, door, place) = (thread.clone(), door.clone(), Place::take(&open));
+                thread.clients.clone().spawn_local(async move {
+                    let cut = thread.cut.clone();
+                    cut.run_until_cancelled(stream(thread, door, request, respond, place)).await;
                 });
             }
             Some(Some(Err(error))) => {
