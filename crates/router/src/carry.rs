@@ -155,6 +155,7 @@ async fn answer<C: ClientSide>(
                         let whole = transfer.upload_ended() && transfer.sides().1.input.is_empty();
                         (Done::Answered { ended: transfer.client_ended() }, reusable && whole)
                     }
+                    Err(code) if transfer.sides().0.retract() => return Err(code.into()),
                     Err(code) => {
                         exchange.fail(code);
                         (Done::Broken, false)

@@ -22,6 +22,9 @@ pub(crate) trait ClientSide {
     /// The answer's head. `ends`: there is no body. How the body goes into [`ClientSide::out`].
     fn begin(&mut self, passing: &Passing<'_>, ends: bool) -> Result<Wrap, Code>;
 
+    /// Takes an answer back that has begun. False: the client may have seen something of it.
+    fn retract(&mut self) -> bool;
+
     /// What is on its way to the client.
     fn out(&mut self) -> &mut Buffer;
 

@@ -50,7 +50,7 @@ const CHUNK_FRAME_BYTES: usize = 32;
 /// A client that we leave in the middle of its request may send this much more, this long, so that it comes to read
 /// why: closed at once, its kernel would throw our answer away.
 const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What comes next on the connection.
 enum Next {
@@ -74,6 +74,8 @@ pub(crate) struct H1 {
     version: Version,
     keep_alive: bool,
     is_head: bool,
+    /// Something of the answer may be on its way.
+    answer_sent: bool,
     /// `100 Continue` is still to be said.
     interim: &'static [u8],
     /// The last chunk has gone to the dyno.
@@ -116,6 +118,7 @@ impl H1 {
             version: Version::Http11,
             keep_alive: true,
             is_head: false,
+            answer_sent: false,
             interim: b"",
             body_ended: true,
         }
@@ -353,9 +356,17 @@ impl ClientSide for H1 {
         let wrap = if framed || self.version == Version::Http10 { Wrap::Raw } else { Wrap::Chunked };
         // A client of before chunks reads to the end of the connection.
         self.keep_alive &= (framed || wrap == Wrap::Chunked) && !self.thread.closing.is_cancelled();
+        self.answer_sent = false;
         self.out.prepare(&self.thread.shelf);
         passing.write(&mut self.out, self.version, wrap, !self.keep_alive && !passing.switch);
         Ok(wrap)
+    }
+
+    fn retract(&mut self) -> bool {
+        if !self.answer_sent {
+            self.out.clear();
+        }
+        !self.answer_sent
     }
 
     fn out(&mut self) -> &mut Buffer {
@@ -363,6 +374,7 @@ impl ClientSide for H1 {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, _last: bool) -> Poll<Result<(), Code>> {
+        self.answer_sent = true;
         let sent = match ready!(self.out.poll_drain(cx, &mut self.io)) {
             Ok(()) => ready!(Pin::new(&mut self.io).poll_flush(cx)),
             Err(error) => Err(error),

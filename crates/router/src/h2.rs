@@ -299,6 +299,11 @@ impl ClientSide for H2 {
         Ok(Wrap::Raw)
     }
 
+    fn retract(&mut self) -> bool {
+        // The head is with the connection.
+        false
+    }
+
     fn out(&mut self) -> &mut Buffer {
         &mut self.out
     }

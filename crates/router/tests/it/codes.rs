@@ -143,6 +143,11 @@ async fn dynos_that_answer_badly() {
             503,
             "sock=backend at=error code=H18 desc=\"Server Request Interrupted\"".into(),
         ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-3\r\n",
+            503,
+            "at=error code=H17 desc=\"Poorly formatted HTTP response\"".into(),
+        ),
         (cookie, 502, h25("cookie")),
         (line, 502, h25("header")),
         (head, 502, h25("header")),
