@@ -2,6 +2,7 @@
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::{
     buffer::Buffer,
@@ -47,20 +48,22 @@ impl Page {
     }
 
     /// The head as HTTP/2 has it.
-    pub(crate) fn response(&self) -> Response<()> {
+    pub(crate) fn response(&self, now: Timestamp) -> Response<()> {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let headers = response.headers_mut();
         for (name, value) in self.fields() {
             put(headers, name.as_bytes(), value.as_bytes());
         }
+        put(headers, b"date", date(now).as_bytes());
         headers.insert(header::CONTENT_LENGTH, self.body.len().into());
         response
     }
 
     /// As HTTP/1 has it. `bodiless`: the request was `HEAD`.
-    pub(crate) fn write(&self, out: &mut Buffer, close: bool, bodiless: bool) {
+    pub(crate) fn write(&self, out: &mut Buffer, now: Timestamp, close: bool, bodiless: bool) {
         push_status(out, self.status, reason(self.status));
+        push_field(out, b"Date", date(now).as_bytes());
         for (name, value) in self.fields() {
             push_field(out, name.as_bytes(), value.as_bytes());
         }
@@ -212,6 +215,11 @@ pub(crate) fn push_number(out: &mut Buffer, mut number: u64) {
     }
 }
 
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn date(now: Timestamp) -> String {
+    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 fn reason(status: u16) -> &'static str {
     StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
 }
@@ -219,6 +227,19 @@ fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_say_when() {
+        let mut out = Buffer::default();
+        let at = "1994-11-06T08:49:37.5Z".parse().unwrap();
+        Page::html(404, Bytes::from_static(b"no")).write(&mut out, at, true, false);
+        let text = std::str::from_utf8(out.unread()).unwrap();
+        assert!(
+            text.starts_with("HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("Content-Length: 2\r\nConnection: close\r\n\r\nno"), "{text}");
+    }
 
     #[test]
     fn numbers_are_written_whole() {

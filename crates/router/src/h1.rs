@@ -210,7 +210,8 @@ impl H1 {
     /// Answers with a page of ours.
     async fn deny(&mut self, denial: Denial) -> bool {
         let close = denial.close || self.thread.closing.is_cancelled();
-        denial.page.write(&mut self.out, close, denial.is_head);
+        let now = self.thread.shared.config.clock.now();
+        denial.page.write(&mut self.out, now, close, denial.is_head);
         let sent = poll_fn(|cx| self.poll_send(cx, true)).await;
         sent.is_ok() && (!close || self.close(denial.close).await)
     }

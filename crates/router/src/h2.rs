@@ -237,7 +237,11 @@ impl H2 {
     /// Answers with a page of ours: small enough to be left to the connection.
     fn page(&mut self, page: &Page, is_head: bool) {
         let ends = is_head || page.body.is_empty();
-        let Ok(mut send) = self.respond.send_response(page.response(), ends) else { return };
+        let Ok(mut send) =
+            self.respond.send_response(page.response(self.thread.shared.config.clock.now()), ends)
+        else {
+            return;
+        };
         if !ends && send.send_data(page.body.clone(), true).is_err() {
             tracing::debug!("a client left before its page");
         }
