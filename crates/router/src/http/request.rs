@@ -159,6 +159,10 @@ impl<'a> Head<'a> {
         if self.method == "CONNECT" {
             return Err(BadRequest::Method);
         }
+        // In HTTP/1 the target has been looked at already.
+        if self.path == "*" && self.method != "OPTIONS" {
+            return Err(BadRequest::Malformed);
+        }
         let mut facts = Facts {
             host: self.authority,
             framing: Framing::Empty,

@@ -9,6 +9,7 @@
 mod codes;
 mod corpus;
 mod drain;
+mod frames;
 mod hostile;
 mod http;
 mod http2;
