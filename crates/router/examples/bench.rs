@@ -43,6 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         domain: "localhost".into(),
         proxy_protocol: Vec::new(),
         trusted_proxies: Vec::new(),
+        metrics: None,
         threads,
         drain_timeout: std::time::Duration::from_secs(1),
         clock: Arc::new(SystemClock),

@@ -31,6 +31,8 @@ pub struct Config {
     pub proxy_protocol: Vec<Network>,
     /// What requests from here say of the client's address, protocol and port is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Where metrics are told to whoever asks; none: on the control socket only.
+    pub metrics: Option<SocketAddr>,
     /// Threads that serve traffic; the machine's cores as a rule.
     pub threads: usize,
     /// How long requests under way may go on after the order to stop.

@@ -6,6 +6,8 @@
 //! than the change begins with: publish the table) or `{"refused": "..."}`. The last question is the cheap one: it carries
 //! no table.
 //!
+//! `"status"` and `"metrics"` are for operators, and answered by the like.
+//!
 //! `{"traffic": {"wait_ms": n}}` is answered by `{"traffic": {"waiting": ["<app id>"], "idle_ms": {"<app id>": ms}}}`: as
 //! soon as requests wait for an app that sleeps, and when the time is over. It wants a connection of its own.
 
@@ -25,6 +27,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     frame::{self, TABLE_BYTES_MAX},
+    metrics,
+    status::Status,
     table::Refused,
     thread::Shared,
 };
@@ -41,6 +45,8 @@ pub(crate) enum Question {
     Change(RouteChange),
     InFlight { generation: u64 },
     Traffic { wait_ms: u64 },
+    Status,
+    Metrics,
 }
 
 /// [`Question`] without taking the table away from its owner.
@@ -51,15 +57,30 @@ pub(crate) enum Ask<'a> {
     Change(&'a RouteChange),
     InFlight { generation: u64 },
     Traffic { wait_ms: u64 },
+    Status,
+    Metrics,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
-    Traffic { waiting: BTreeSet<AppId>, idle_ms: BTreeMap<AppId, u64> },
-    Routing { generation: u64, in_flight: BTreeMap<DynoId, u32> },
-    Stale { seen: u64 },
-    Behind { generation: u64 },
+    Status(Box<Status>),
+    /// For Prometheus.
+    Metrics(String),
+    Traffic {
+        waiting: BTreeSet<AppId>,
+        idle_ms: BTreeMap<AppId, u64>,
+    },
+    Routing {
+        generation: u64,
+        in_flight: BTreeMap<DynoId, u32>,
+    },
+    Stale {
+        seen: u64,
+    },
+    Behind {
+        generation: u64,
+    },
     Refused(String),
 }
 
@@ -155,6 +176,8 @@ fn decide(bytes: &[u8], shared: &Shared) -> Decided {
         }
         Ok(Question::InFlight { generation }) if generation < current => Reply::Stale { seen: current },
         Ok(Question::InFlight { .. }) => Reply::Behind { generation: current },
+        Ok(Question::Status) => Reply::Status(Box::new(Status::of(shared))),
+        Ok(Question::Metrics) => Reply::Metrics(metrics::text::render(shared)),
         Err(error) => Reply::Refused(error.to_string()),
     })
 }

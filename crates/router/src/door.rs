@@ -73,13 +73,29 @@ pub(crate) async fn accept(thread: Rc<Thread>, listener: TcpListener, places: Ar
 }
 
 fn admit(thread: &Rc<Thread>, stream: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
-    let serving = thread.clone();
+    let (serving, open) = (thread.clone(), Open::new(thread));
     thread.clients.spawn_local(async move {
         let cut = serving.cut.clone();
         // Made in here: captured, it would lie in the task twice.
         cut.run_until_cancelled(connection(serving, stream, peer)).await;
-        drop(place);
+        drop((open, place));
     });
+}
+
+/// A client's connection in the counts.
+struct Open(Rc<Thread>);
+
+impl Open {
+    fn new(thread: &Rc<Thread>) -> Self {
+        thread.counts().clients.come();
+        Self(thread.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counts().clients.gone();
+    }
 }
 
 async fn connection(thread: Rc<Thread>, mut stream: TcpStream, peer: IpAddr) {
@@ -93,7 +109,9 @@ async fn connection(thread: Rc<Thread>, mut stream: TcpStream, peer: IpAddr) {
     let mut http2 = false;
     let (stream, tls) = if first == TLS_HANDSHAKE {
         // What is needed for a moment only must not lie in every idle connection.
-        match Box::pin(timeout(limits.handshake_timeout, handshake(&thread, stream))).await {
+        let shaken = Box::pin(timeout(limits.handshake_timeout, handshake(&thread, stream))).await;
+        thread.counts().handshake(matches!(shaken, Ok(Some(_))));
+        match shaken {
             Ok(Some(stream)) => {
                 let version = tls_version(&stream);
                 http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

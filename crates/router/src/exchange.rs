@@ -306,6 +306,9 @@ impl Exchange {
         let at = self.thread.shared.config.clock.now();
         let app = self.place.app().id;
         self.thread.journal.line(app, at, |text| self.write_line(code, text));
+        let status = code.map_or(self.status, |code| code.wording().status);
+        let (service, bytes) = (self.begun.elapsed(), self.bytes.unwrap_or(0));
+        self.thread.counts().record(self.place.app(), status, code, service, bytes);
         self.release();
     }
 

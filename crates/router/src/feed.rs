@@ -92,8 +92,8 @@ impl RouteFeed for UnixRouteFeed {
                 Reply::Stale { seen } => return Err(RouteFeedError::Stale { seen }),
                 // It lost the table with its memory.
                 Reply::Behind { .. } if !matches!(ask, Ask::Publish(_)) => ask = Ask::Publish(table),
-                Reply::Behind { .. } | Reply::Traffic { .. } => return Err(away(io::ErrorKind::InvalidData)),
                 Reply::Refused(reason) => return Err(RouteFeedError::Away(io::Error::other(reason))),
+                _ => return Err(away(io::ErrorKind::InvalidData)),
             }
         }
     }

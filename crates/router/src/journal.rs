@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -65,6 +66,8 @@ type Losses = Arc<Mutex<BTreeMap<AppId, Loss>>>;
 pub(crate) struct Queue {
     sender: SyncSender<Batch>,
     losses: Losses,
+    /// All that were ever lost.
+    pub(crate) lost: Arc<AtomicU64>,
 }
 
 /// A thread's end of the journal.
@@ -119,6 +122,7 @@ impl Queue {
             self.sender.try_send(batch)
         {
             count_lost(&self.losses, &batch);
+            self.lost.fetch_add(batch.lines.len() as u64, Ordering::Relaxed);
         }
     }
 }
@@ -142,7 +146,7 @@ pub(crate) fn start(writer: SegmentWriter) -> std::io::Result<(Queue, JoinHandle
     let losses = Losses::default();
     let mut scribe = Scribe { writer, losses: losses.clone(), failing: false };
     let thread = std::thread::Builder::new().name("journal".into()).spawn(move || scribe.run(&receiver))?;
-    Ok((Queue { sender, losses }, thread))
+    Ok((Queue { sender, losses, lost: Arc::default() }, thread))
 }
 
 struct Scribe {
@@ -232,12 +236,13 @@ mod tests {
         let app = AppId::random();
         let at: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         let (sender, receiver) = sync_channel(1);
-        let queue = Queue { sender, losses: Losses::default() };
+        let queue = Queue { sender, losses: Losses::default(), lost: Arc::default() };
         let journal = Journal::new(queue.clone());
         for line in ["first", "second", "third"] {
             journal.line(app, at, |text| text.extend_from_slice(line.as_bytes()));
             journal.flush();
         }
+        assert_eq!(queue.lost.load(Ordering::Relaxed), 2);
         let directory = tempfile::tempdir().unwrap();
         let config = SegmentConfig {
             directory: directory.path().to_owned(),

@@ -86,6 +86,10 @@ impl Pool {
         shelves.total += 1;
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.idle.borrow().total
+    }
+
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
         self.retain(|_, idle| idle.until > now && !idle.connection.is_stale());

@@ -10,7 +10,10 @@ use std::{
     net::TcpListener,
     os::unix::fs::{PermissionsExt, chown},
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -25,6 +28,7 @@ use crate::{
     control, door,
     journal::{self, Journal, Queue},
     listen::{Addresses, Listeners},
+    metrics::{self, Metrics},
     persist,
     table::Tables,
     thread::{Shared, Thread},
@@ -96,10 +100,13 @@ impl Router {
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let threads = config.threads.max(1);
         let (queue, scribe) = open_journal(&config)?;
-        let (shared, control) = prepare(config, threads)?;
+        let (shared, control) = prepare(config, threads, queue.lost.clone())?;
         let background = TaskTracker::new();
         background.spawn(control::serve(control, shared.clone(), ended.clone()));
         background.spawn(persist::keep(shared.clone(), ended.clone()));
+        if let Some(address) = shared.config.metrics {
+            background.spawn(metrics::serve::serve(address, shared.clone(), ended.clone()));
+        }
         background.close();
         let mut router = Self { addresses, closing, ended, died, background, threads: Vec::new(), scribe };
         for (index, sockets) in shares(listeners, threads).into_iter().enumerate() {
@@ -173,7 +180,11 @@ fn open_journal(config: &Config) -> Result<(Queue, JoinHandle<()>), RouterError>
     journal::start(writer).map_err(|cause| RouterError::Prepare { what: "the journal's thread", cause })
 }
 
-fn prepare(config: Config, threads: usize) -> Result<(Arc<Shared>, tokio::net::UnixListener), RouterError> {
+fn prepare(
+    config: Config,
+    threads: usize,
+    lines_lost: Arc<AtomicU64>,
+) -> Result<(Arc<Shared>, tokio::net::UnixListener), RouterError> {
     let because = |what| move |cause| RouterError::Prepare { what, cause };
     let tables = Tables::new(threads);
     match persist::load(&config.directory) {
@@ -191,7 +202,15 @@ fn prepare(config: Config, threads: usize) -> Result<(Arc<Shared>, tokio::net::U
     let certificates = Certificates::new(&config).map_err(because("the certificates"))?;
     let control =
         control::bind(&config.directory, config.control_gid).map_err(because("the control socket"))?;
-    let shared = Shared { config, tables, certificates, held: AtomicUsize::new(0) };
+    let shared = Shared {
+        config,
+        tables,
+        certificates,
+        held: AtomicUsize::new(0),
+        metrics: Metrics::new(threads),
+        lines_lost,
+        metrics_address: OnceLock::new(),
+    };
     Ok((Arc::new(shared), control))
 }
 

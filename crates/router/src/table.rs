@@ -35,7 +35,7 @@ use self::{
     publisher::{News, Now, Publisher},
     sharing::{Apps, Hosts},
 };
-use crate::pages::Pages;
+use crate::{metrics::CLASSES, pages::Pages};
 
 /// A value alone on its cache lines, so that threads do not slow each other by writing beside it.
 #[derive(Debug, Default)]
@@ -62,6 +62,8 @@ pub(crate) struct Table {
     pub(crate) generation: u64,
     pub(crate) apps: Apps,
     hosts: Arc<Hosts>,
+    /// In milliseconds since the tables were made.
+    pub(crate) made_ms: u64,
 }
 
 #[derive(Debug)]
@@ -90,12 +92,25 @@ pub(crate) struct AppCounters {
     counts: Padded<AppCounts>,
 }
 
-/// Every request writes both: they are of one cache line.
+/// Every request writes them: they are together on lines of their own.
 #[derive(Debug, Default)]
 struct AppCounts {
     in_flight: AtomicU32,
     /// When the last request came, in milliseconds since the tables were made.
     last_ms: AtomicU64,
+    /// Requests that have ended, by the first digit of their status.
+    classes: [AtomicU64; CLASSES],
+    service_us: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// An app's counts at one time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) classes: [u64; CLASSES],
+    pub(crate) service_us: u64,
+    pub(crate) bytes: u64,
+    pub(crate) in_flight: u64,
 }
 
 /// What of a dyno is the same from table to table.
@@ -281,8 +296,26 @@ impl Serialize for Table {
     }
 }
 
+impl Totals {
+    pub(crate) fn requests(&self) -> u64 {
+        self.classes.iter().sum()
+    }
+}
+
+impl std::ops::Add<&Self> for Totals {
+    type Output = Self;
+    fn add(self, other: &Self) -> Self {
+        Self {
+            classes: std::array::from_fn(|class| self.classes[class] + other.classes[class]),
+            service_us: self.service_us + other.service_us,
+            bytes: self.bytes + other.bytes,
+            in_flight: self.in_flight + other.in_flight,
+        }
+    }
+}
+
 impl AppCounters {
-    fn new(id: AppId, now_ms: u64) -> Self {
+    pub(crate) fn new(id: AppId, now_ms: u64) -> Self {
         let counts = AppCounts { last_ms: now_ms.into(), ..AppCounts::default() };
         Self { id, counts: Padded(counts) }
     }
@@ -298,8 +331,25 @@ impl AppCounters {
         self.counts.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn in_flight(&self) -> u32 {
+    pub(crate) fn in_flight(&self) -> u32 {
         self.counts.0.in_flight.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn record(&self, class: usize, service_us: u64, bytes: u64) {
+        let counts = &self.counts.0;
+        counts.classes[class].fetch_add(1, Ordering::Relaxed);
+        counts.service_us.fetch_add(service_us, Ordering::Relaxed);
+        counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let (counts, read) = (&self.counts.0, |count: &AtomicU64| count.load(Ordering::Relaxed));
+        Totals {
+            classes: counts.classes.each_ref().map(read),
+            service_us: read(&counts.service_us),
+            bytes: read(&counts.bytes),
+            in_flight: self.in_flight().into(),
+        }
     }
 
     /// None while a request is under way; the time counts from when this was last looked at then.

@@ -2,8 +2,12 @@
 
 use std::{
     cell::{Cell, RefCell},
+    net::SocketAddr,
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -14,6 +18,7 @@ use crate::{
     certificates::Certificates,
     config::Config,
     journal::{BATCH_TIME, Journal},
+    metrics::{Counts, Metrics},
     pool::Pool,
     table::{Table, Tables},
 };
@@ -28,6 +33,11 @@ pub(crate) struct Shared {
     pub(crate) certificates: Certificates,
     /// Requests that wait for a dyno.
     pub(crate) held: AtomicUsize,
+    pub(crate) metrics: Metrics,
+    /// Lines of requests that were dropped, since the start.
+    pub(crate) lines_lost: Arc<AtomicU64>,
+    /// Where metrics are told over HTTP, once they are.
+    pub(crate) metrics_address: OnceLock<SocketAddr>,
 }
 
 pub(crate) struct Thread {
@@ -81,6 +91,11 @@ impl Thread {
         })
     }
 
+    /// What this thread counts, and no other.
+    pub(crate) fn counts(&self) -> &Counts {
+        self.shared.metrics.of(self.index)
+    }
+
     /// The current table: one shared read if nothing has changed.
     pub(crate) fn table(&self) -> Rc<Pinned> {
         let mut pinned = self.table.borrow_mut();
@@ -120,7 +135,10 @@ impl Thread {
             match changed {
                 // With ten thousand apps, some dyno always leaves: not each has the whole table looked through.
                 true => tokio::time::sleep(CHANGES_PAUSE).await,
-                false => self.pool.sweep(),
+                false => {
+                    self.pool.sweep();
+                    self.counts().set_idle_to_dynos(self.pool.len());
+                }
             }
         }
     }

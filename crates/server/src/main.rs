@@ -20,6 +20,7 @@ mod instance;
 mod layout;
 mod listen;
 mod roles;
+mod router_status;
 mod sockets;
 mod trace;
 mod upgrade;
@@ -49,6 +50,9 @@ enum Command {
     Node(RoleArgs),
     /// One role: HTTP traffic
     Router(RoleArgs),
+    /// How the router is: its table, connections and requests, and its metrics (root)
+    #[command(name = "router:status")]
+    RouterStatus(router_status::StatusArgs),
     /// Write systemd units that start the platform at boot
     Install(install::InstallArgs),
     /// Put this build in the place of the one that runs, without stopping apps (root)
@@ -102,6 +106,10 @@ fn run(command: Command, environment: &renga_cli::Environment) -> ExitCode {
         Command::Router(args) => role("router", &args),
         Command::Install(args) => match Config::read(&args.config) {
             Ok(config) => told(install::run(&args, &config)),
+            Err(mistakes) => usage(&mistakes),
+        },
+        Command::RouterStatus(args) => match Config::read(&args.config) {
+            Ok(config) => told(router_status::run(&args, &config)),
             Err(mistakes) => usage(&mistakes),
         },
         Command::Doctor(args) => match Config::read(&args.config) {

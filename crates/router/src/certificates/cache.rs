@@ -188,6 +188,10 @@ impl Certificates {
 
     // === memory ===
 
+    pub(crate) fn in_memory(&self) -> usize {
+        lock(&self.0.entries).len()
+    }
+
     /// The entry, and whether a newer one should be asked for (said to one caller only). One of another version than
     /// the table's is none.
     fn remembered(&self, wanted: Wanted<'_>) -> Option<(Arc<Served>, bool)> {

@@ -61,6 +61,7 @@ impl Publisher {
             generation: news.generation,
             apps: former.apps.clone(),
             hosts: former.hosts.clone(),
+            made_ms: now.ms,
         };
         let mut left = HashSet::new();
         // All names are given up before one is taken, so that names may move.

@@ -13,6 +13,7 @@ mod frames;
 mod hostile;
 mod http;
 mod http2;
+mod metrics;
 mod proxies;
 mod recorder;
 mod rig;

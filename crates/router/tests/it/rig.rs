@@ -59,6 +59,7 @@ pub(crate) fn config(directory: &TempDir, limits: Limits) -> Config {
         domain: "localhost".into(),
         proxy_protocol: Vec::new(),
         trusted_proxies: Vec::new(),
+        metrics: None,
         threads: 2,
         drain_timeout: Duration::from_secs(5),
         clock: Arc::new(SystemClock),

@@ -44,6 +44,7 @@ pub(crate) fn hand_config(config: &Config, layout: &Layout, instance: &Instance)
         domain: config.domain.clone(),
         proxy_protocol: config.routing.proxy_protocol.clone(),
         trusted_proxies: config.routing.trusted_proxies.clone(),
+        metrics: config.routing.metrics,
         threads: threads.min(sockets::SOCKETS_PER_PORT_MAX),
         drain_timeout: DRAIN_TIMEOUT,
         clock: Arc::new(SystemClock),
