@@ -94,11 +94,14 @@ pub async fn run(
 
 impl Router {
     /// Serves on sockets that are bound already.
-    pub async fn start(config: Config, listeners: Listeners) -> Result<Self, RouterError> {
+    pub async fn start(mut config: Config, listeners: Listeners) -> Result<Self, RouterError> {
         let addresses = listeners.addresses()?;
         let (closing, ended, died) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let threads = config.threads.max(1);
+        // A thread without a socket would have nothing to do, and end: there may be more processors by now than when
+        // the sockets were bound.
+        let threads = config.threads.clamp(1, listeners.http.len().max(listeners.tls.len()));
+        config.threads = threads;
         let (queue, scribe) = open_journal(&config)?;
         let (shared, control) = prepare(config, threads, queue.lost.clone())?;
         let background = TaskTracker::new();

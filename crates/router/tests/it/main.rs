@@ -10,6 +10,7 @@ mod codes;
 mod corpus;
 mod drain;
 mod frames;
+mod handover;
 mod hostile;
 mod http;
 mod http2;
