@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     buffer::Buffer,
+    head::{push_field, push_number, push_number_field},
     http::{
         Version,
         fields::{Known, known},
@@ -189,32 +190,6 @@ fn push_status(out: &mut Buffer, status: u16, reason: &str) {
     out.push(b"\r\n");
 }
 
-pub(crate) fn push_field(out: &mut Buffer, name: &[u8], value: &[u8]) {
-    out.push(name);
-    out.push(b": ");
-    out.push(value);
-    out.push(b"\r\n");
-}
-
-pub(crate) fn push_number_field(out: &mut Buffer, name: &str, number: u64) {
-    out.push(name.as_bytes());
-    out.push(b": ");
-    push_number(out, number);
-    out.push(b"\r\n");
-}
-
-pub(crate) fn push_number(out: &mut Buffer, mut number: u64) {
-    let (mut digits, mut at) = ([0; 20], 20);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            return out.push(&digits[at..]);
-        }
-    }
-}
-
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 fn date(now: Timestamp) -> String {
     now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
@@ -239,14 +214,5 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("Content-Length: 2\r\nConnection: close\r\n\r\nno"), "{text}");
-    }
-
-    #[test]
-    fn numbers_are_written_whole() {
-        for number in [0, 7, 10, 65_535, u64::MAX] {
-            let mut out = Buffer::default();
-            push_number(&mut out, number);
-            assert_eq!(out.unread(), number.to_string().as_bytes());
-        }
     }
 }

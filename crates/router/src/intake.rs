@@ -7,11 +7,12 @@ use renga_model::RouteFlags;
 
 use crate::{
     affinity,
-    answer::{Page, push_field, push_number, push_number_field},
+    answer::Page,
     buffer::Buffer,
     codes::{CAUSE_EXPECT, Code},
     exchange::{Door, Exchange, Told},
     forwarded::{Claimed, Way, told},
+    head::{push_field, push_number, push_number_field, write_request},
     http::{
         Framing, Version,
         fields::{Known, known},
@@ -109,7 +110,7 @@ pub(crate) fn take(thread: &Rc<Thread>, door: &Rc<Door>, head: &Head<'_>) -> Res
     }
     let mut outgoing = Outgoing::new(head, &facts, flags);
     outgoing.bytes.prepare(&thread.shelf);
-    write_head(&mut outgoing.bytes, head, &facts, authority);
+    write_request(&mut outgoing.bytes, head, &facts, authority);
     write_options(&mut outgoing, &facts);
     push_field(&mut outgoing.bytes, b"X-Request-Id", request_id);
     write_ours(&mut outgoing.bytes, &exchange, &way, head.version);
@@ -186,39 +187,6 @@ fn may_upgrade(protocols: &[u8]) -> bool {
     })
 }
 
-fn write_head(out: &mut Buffer, head: &Head<'_>, facts: &Facts<'_>, authority: &str) {
-    out.push(head.method.as_bytes());
-    out.push(b" ");
-    out.push(head.path.as_bytes());
-    out.push(b" HTTP/1.1\r\n");
-    push_field(out, b"Host", authority.as_bytes());
-    let mut cookies = false;
-    for field in head.fields {
-        let name = field.name.as_bytes();
-        match known(name) {
-            Known::Via | Known::Server | Known::SetCookie | Known::Other => {}
-            // HTTP/2 may split what HTTP/1 has in one field.
-            Known::Cookie if head.version == Version::Http2 => {
-                cookies = true;
-                continue;
-            }
-            Known::Cookie => {}
-            _ => continue,
-        }
-        if !facts.options.names(name) {
-            push_field(out, name, field.value);
-        }
-    }
-    if cookies {
-        write_cookies(out, head);
-    }
-    match &facts.framing {
-        Framing::Length(length) => push_number_field(out, "Content-Length", *length),
-        Framing::Chunked(_) => out.push(b"Transfer-Encoding: chunked\r\n"),
-        Framing::Empty | Framing::UntilClose => {}
-    }
-}
-
 /// What is said of the one connection to the dyno.
 fn write_options(outgoing: &mut Outgoing, facts: &Facts<'_>) {
     let out = &mut outgoing.bytes;
@@ -231,18 +199,6 @@ fn write_options(outgoing: &mut Outgoing, facts: &Facts<'_>) {
     if outgoing.continues {
         out.push(b"Expect: 100-continue\r\n");
     }
-}
-
-fn write_cookies(out: &mut Buffer, head: &Head<'_>) {
-    out.push(b"Cookie: ");
-    let cookies = head.fields.iter().filter(|field| known(field.name.as_bytes()) == Known::Cookie);
-    for (index, field) in cookies.enumerate() {
-        if index > 0 {
-            out.push(b"; ");
-        }
-        out.push(field.value);
-    }
-    out.push(b"\r\n");
 }
 
 fn write_ours(out: &mut Buffer, exchange: &Exchange, way: &Way<'_>, version: Version) {

@@ -44,6 +44,7 @@ mod forwarded;
 mod frame;
 mod h1;
 mod h2;
+mod head;
 mod http;
 mod intake;
 mod journal;

@@ -1,12 +1,15 @@
-//! Frames of the control socket: a length and that much, or a refusal; never more than was allowed.
+//! Frames of the control socket, and the tables in them: the same however they are cut, never more than was allowed; a
+//! table that is understood is understood again when it is written down.
 #![no_main]
-#![allow(dead_code, reason = "the frames are the router's, which uses more of them")]
+#![allow(dead_code, reason = "the code is the router's, and each target uses some of it")]
 
 #[path = "../../src/frame.rs"]
 mod frame;
 
 use libfuzzer_sys::fuzz_target;
+use renga_model::{RouteChange, RouteTable};
 use std::sync::LazyLock;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -14,12 +17,34 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
 });
 const BYTES_MAX: u32 = 4_096;
 
-fuzz_target!(|bytes: &[u8]| RUNTIME.block_on(async {
-    let mut rest = bytes;
-    while let Ok(value) = frame::read::<serde_json::Value>(&mut rest, BYTES_MAX).await {
-        assert!(value.to_string().len() <= 8 * BYTES_MAX as usize);
-        if rest.is_empty() {
-            break;
+/// All messages up to the end, or to what is none.
+async fn messages(mut from: impl AsyncRead + Unpin) -> (Vec<Vec<u8>>, bool) {
+    let mut messages = Vec::new();
+    loop {
+        match frame::read_bytes(&mut from, BYTES_MAX).await {
+            Ok(Some(message)) => messages.push(message),
+            Ok(None) => return (messages, true),
+            Err(_) => return (messages, false),
         }
     }
-}));
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let (first, second) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+    let whole = RUNTIME.block_on(messages(bytes));
+    assert_eq!(RUNTIME.block_on(messages(first.chain(second))), whole);
+    for message in whole.0 {
+        assert!(message.len() <= BYTES_MAX as usize);
+        if let Ok(mut table) = serde_json::from_slice::<RouteTable>(&message) {
+            let written = serde_json::to_vec(&table).expect("a table can be written");
+            assert_eq!(serde_json::from_slice::<RouteTable>(&written).ok().as_ref(), Some(&table));
+            table.apply(&RouteChange::default());
+        }
+        if let Ok(change) = serde_json::from_slice::<RouteChange>(&message) {
+            let mut table = RouteTable::default();
+            table.apply(&change);
+            assert_eq!(table.generation, change.to);
+        }
+    }
+});

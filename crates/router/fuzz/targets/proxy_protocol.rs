@@ -1,6 +1,6 @@
 //! The PROXY protocol: a header is found at its last byte, not before, and nothing behind it matters.
 #![no_main]
-#![allow(dead_code, reason = "the parser is the router's, which uses more of it")]
+#![allow(dead_code, reason = "the code is the router's, and each target uses some of it")]
 
 #[path = "../../src/proxy_protocol.rs"]
 mod proxy_protocol;
