@@ -182,7 +182,9 @@ async fn connect(exchange: &mut Exchange, fresh: bool, may_repeat: bool) -> Resu
         return Ok(Reached { connection, reused: true });
     }
     let started = Instant::now();
-    let stream = match timeout(limits.connect_timeout, TcpStream::connect(peer.1)).await {
+    let connected = timeout(limits.connect_timeout, TcpStream::connect(peer.1)).await;
+    thread.counts().dyno_connection(matches!(connected, Ok(Ok(_))));
+    let stream = match connected {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             exchange.connect = Some(started.elapsed());

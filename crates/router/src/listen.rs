@@ -34,6 +34,22 @@ impl Listeners {
         Ok(Self { http: bind(config.http)?, tls: bind(config.tls)? })
     }
 
+    /// Binds what is missing for so many threads, to the ports that there are: a predecessor may have had fewer.
+    pub fn widen(&mut self, threads: usize) -> Result<(), RouterError> {
+        let Addresses { http, tls } = self.addresses()?;
+        for (sockets, address) in [(&mut self.http, http), (&mut self.tls, tls)] {
+            while sockets.len() < threads {
+                sockets.push(bind_one(address).map_err(|cause| RouterError::Bind { address, cause })?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sockets of the port that has the most.
+    pub(crate) fn per_port(&self) -> usize {
+        self.http.len().max(self.tls.len())
+    }
+
     pub fn addresses(&self) -> Result<Addresses, RouterError> {
         let of = |sockets: &[TcpListener]| {
             let socket = sockets.first().ok_or(std::io::ErrorKind::NotFound)?;

@@ -44,6 +44,8 @@ pub(crate) struct Counts {
     pub(crate) clients: Flow,
     handshakes: AtomicU64,
     handshakes_failed: AtomicU64,
+    dynos_reached: AtomicU64,
+    dynos_not_reached: AtomicU64,
     /// As of the last second.
     idle_to_dynos: AtomicU64,
 }
@@ -68,6 +70,8 @@ pub(crate) struct Sums {
     pub(crate) clients_open: u64,
     pub(crate) handshakes: u64,
     pub(crate) handshakes_failed: u64,
+    pub(crate) dynos_reached: u64,
+    pub(crate) dynos_not_reached: u64,
     pub(crate) idle_to_dynos: u64,
 }
 
@@ -99,6 +103,8 @@ impl Metrics {
             clients_open: come.saturating_sub(gone),
             handshakes: sum(&|c| &c.handshakes),
             handshakes_failed: sum(&|c| &c.handshakes_failed),
+            dynos_reached: sum(&|c| &c.dynos_reached),
+            dynos_not_reached: sum(&|c| &c.dynos_not_reached),
             idle_to_dynos: sum(&|c| &c.idle_to_dynos),
         }
     }
@@ -117,6 +123,8 @@ impl Counts {
             clients: Flow::default(),
             handshakes: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
+            dynos_reached: AtomicU64::new(0),
+            dynos_not_reached: AtomicU64::new(0),
             idle_to_dynos: AtomicU64::new(0),
         }
     }
@@ -145,6 +153,11 @@ impl Counts {
 
     pub(crate) fn handshake(&self, well: bool) {
         add(if well { &self.handshakes } else { &self.handshakes_failed }, 1);
+    }
+
+    /// A dyno was connected to, or it did not accept.
+    pub(crate) fn dyno_connection(&self, well: bool) {
+        add(if well { &self.dynos_reached } else { &self.dynos_not_reached }, 1);
     }
 
     pub(crate) fn set_idle_to_dynos(&self, count: usize) {

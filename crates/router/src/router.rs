@@ -100,7 +100,7 @@ impl Router {
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         // A thread without a socket would have nothing to do, and end: there may be more processors by now than when
         // the sockets were bound.
-        let threads = config.threads.clamp(1, listeners.http.len().max(listeners.tls.len()));
+        let threads = config.threads.clamp(1, listeners.per_port().max(1));
         config.threads = threads;
         let (queue, scribe) = open_journal(&config)?;
         let (shared, control) = prepare(config, threads, queue.lost.clone())?;

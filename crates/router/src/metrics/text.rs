@@ -65,6 +65,9 @@ fn connections(text: &mut Text, sums: &Sums) {
         "Connections to dynos that are kept for the next request.",
     );
     text.line("renga_router_dyno_connections_idle", &[], sums.idle_to_dynos);
+    text.family("renga_router_dyno_connections_total", "counter", "Connections to dynos, by how they began.");
+    text.line("renga_router_dyno_connections_total", &[("result", "ok")], sums.dynos_reached);
+    text.line("renga_router_dyno_connections_total", &[("result", "failed")], sums.dynos_not_reached);
     text.family("renga_router_tls_handshakes_total", "counter", "TLS handshakes, by how they ended.");
     text.line("renga_router_tls_handshakes_total", &[("result", "ok")], sums.handshakes);
     text.line("renga_router_tls_handshakes_total", &[("result", "failed")], sums.handshakes_failed);

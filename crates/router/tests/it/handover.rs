@@ -15,8 +15,9 @@ use crate::rig::{Backend, Peer, app, config, dyno, short_limits};
 
 /// Those who connect at one time. Each asks once, and comes again.
 const CLIENTS: usize = 32;
-/// Threads of one router after the other. There are four sockets of each port all the while.
-const THREADS: [usize; 5] = [4, 1, 3, 2, 8];
+/// Threads of one router after the other. There are four sockets of each port, and six before the last.
+const THREADS: [usize; 6] = [4, 1, 3, 2, 8, 6];
+const SOCKETS_AT_LAST: usize = 6;
 
 fn again(listeners: &Listeners) -> Listeners {
     let all =
@@ -29,7 +30,7 @@ async fn no_connection_is_refused_reset_or_left_waiting() {
     let (directory, backend) = (Arc::new(tempfile::tempdir().unwrap()), Backend::mirror().await);
     let mut config = config(&directory, short_limits());
     config.threads = THREADS[0];
-    let listeners = Listeners::bind(&config).unwrap();
+    let mut listeners = Listeners::bind(&config).unwrap();
     let address = listeners.addresses().unwrap().http;
     let mut router = Router::start(config.clone(), again(&listeners)).await.unwrap();
     let feed = renga_router::UnixRouteFeed::new(directory.path().join("control.sock"));
@@ -62,6 +63,11 @@ async fn no_connection_is_refused_reset_or_left_waiting() {
     served(200).await;
     for threads in &THREADS[1..] {
         router.stop().await.unwrap();
+        if *threads == SOCKETS_AT_LAST {
+            listeners.widen(SOCKETS_AT_LAST).unwrap();
+            assert_eq!((listeners.http.len(), listeners.tls.len()), (SOCKETS_AT_LAST, SOCKETS_AT_LAST));
+            assert_eq!(listeners.addresses().unwrap().http, address);
+        }
         config.threads = *threads;
         router = Router::start(config.clone(), again(&listeners)).await.unwrap();
         served(200).await;

@@ -1,11 +1,15 @@
 //! What operators are told.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use renga_model::WebState;
+use renga_router::{Busy, Status};
 use tokio::net::TcpStream;
 
-use crate::rig::{Backend, Peer, Rig, app, config, short_limits};
+use crate::rig::{Backend, DEADLINE, Peer, Rig, app, config, dyno, short_limits};
 
 async fn with_metrics() -> Rig {
     let directory = Arc::new(tempfile::tempdir().unwrap());
@@ -97,4 +101,41 @@ async fn many_apps_are_told_of_as_one() {
     assert_eq!(value(&text, "renga_router_app_requests_total{app=\"app-100\",class=\"5xx\"}"), 2.0);
     assert_eq!(value(&text, "renga_router_app_requests_total{app=\"_other\",class=\"5xx\"}"), 0.0);
     assert!(text.len() < 64 * 1024, "{} bytes", text.len());
+}
+
+/// The router's status once it is as it should be, or the last one within the deadline.
+async fn settled(rig: &Rig, is_so: impl Fn(&Status) -> bool) -> Status {
+    let (socket, end) = (rig.directory.path().join("control.sock"), Instant::now() + DEADLINE);
+    loop {
+        let status = renga_router::status_of(&socket).await.unwrap();
+        if is_so(&status) || Instant::now() > end {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_operator_sees_what_is_under_way_and_who_does_not_accept() {
+    let (mut rig, backend) = (Rig::start().await, Backend::says_and_waits("").await);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    rig.publish(app(WebState::Up, vec![dyno(1, closed)])).await;
+    assert_eq!(rig.get("/").await.status, 503);
+    rig.line().await;
+    rig.publish(app(WebState::Up, vec![dyno(1, closed), dyno(2, backend.address)])).await;
+    let mut busy = rig.client().await;
+    busy.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
+    let seen = settled(&rig, |status| status.in_flight == 1 && status.clients == 1).await;
+    assert_eq!((seen.apps, seen.dynos, seen.clients, seen.in_flight, seen.requests), (1, 2, 1, 1, 1));
+    assert_eq!(seen.busiest, [Busy { app: "app".into(), in_flight: 1 }]);
+    assert_eq!((seen.dynos_quarantined, seen.quarantined), (1, vec!["app web.1".to_owned()]));
+    assert_eq!(busy.reply().await.status, 503);
+    rig.line().await;
+    drop(busy);
+    let seen = settled(&rig, |status| status.in_flight == 0 && status.clients == 0).await;
+    assert_eq!((seen.clients, seen.in_flight, seen.requests, seen.busiest), (0, 0, 2, vec![]));
+    let told = renga_router::metrics_of(&rig.directory.path().join("control.sock")).await.unwrap();
+    assert_eq!(value(&told, "renga_router_dyno_connections_total{result=\"failed\"}"), 1.0);
+    assert_eq!(value(&told, "renga_router_dyno_connections_total{result=\"ok\"}"), 1.0);
+    rig.stop().await;
 }

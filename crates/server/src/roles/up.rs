@@ -64,7 +64,14 @@ pub(crate) async fn run(config: &Config, flags: &[String], sockets_come: bool) -
     let layout = Layout::new(&config.data_dir);
     layout.make(&instance)?;
     let (listeners, word) = match sockets_come {
-        true => sockets::receive()?,
+        true => {
+            let (mut listeners, word) = sockets::receive()?;
+            // The predecessor may have begun with fewer processors. That it is none the wider is no reason to fail.
+            if let Err(failed) = listeners.widen(router::hand_config(config, &layout, &instance).threads) {
+                tracing::warn!("the router has fewer sockets than threads: {:#}", Error::new(failed));
+            }
+            (listeners, word)
+        }
         false => {
             std::fs::remove_file(layout.endpoints()).ok();
             (bind(config, &layout, &instance).await?, sockets::Word::default())
