@@ -6,10 +6,14 @@
 import concurrent.futures
 import os
 import pathlib
+import re
+import signal
+import subprocess
+import time
 
 from app_under_test import App, settled_differences
 from machine import snapshot
-from platform_under_test import Failed, Platform
+from platform_under_test import Failed, Platform, wait_for
 
 ROUNDS = int(os.environ.get("RENGA_SOAK_ROUNDS", "10"))
 MIB = 1024**2
@@ -22,6 +26,8 @@ DESCRIPTORS_MAX = 700
 STARTS_AT_ONCE = 8
 RUNS_AT_ONCE = 4
 RELEASES_KEPT = 3
+# How long each router serves before its successor comes.
+REPLACED_EVERY_S = 2
 
 
 def figure(text):
@@ -108,3 +114,23 @@ def one_run(platform, app, number):
     wanted = [f"input of {number}", *map(str, range(1, lines + 1))]
     if done.out.split("\n")[: len(wanted)] != wanted:
         raise Failed(f"run {number}: {done.out[:200]!r} ... {done.out[-200:]!r}")
+
+
+def soak_handover():
+    """The router replaced again and again under thousands of new connections a second: none is refused, reset or forgotten."""
+    seconds = ROUNDS * REPLACED_EVERY_S + 1
+    with Platform() as platform:
+        port = re.search(r":(\d+)", platform.endpoints["router"]).group(1)
+        # A name that no app has: the router answers by itself, so that it alone is what is measured.
+        words = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--timeout", "20s", "-H", "Host: nobody.localhost", "-H", "Connection: close"]
+        load = subprocess.Popen([*words, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True)
+        for _ in range(ROUNDS):
+            time.sleep(REPLACED_EVERY_S)
+            old = platform.role_pids()["router"]
+            os.kill(old, signal.SIGTERM)
+            wait_for("another router", 20, lambda old=old: platform.role_pids().get("router", old) != old)
+        said, _ = load.communicate(timeout=60)
+        requests, refused = (int(found[1]) if found else 0 for found in (re.search(p, said) for p in (r"(\d+) requests in", r"responses: (\d+)")))
+        figure(f"{ROUNDS} routers: {requests} connections, {requests // seconds} a second, none lost")
+        if "Socket errors" in said or requests != refused or requests < 1_000 * ROUNDS:
+            raise Failed(said)
