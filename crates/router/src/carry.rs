@@ -184,13 +184,15 @@ fn begin<C: ClientSide>(
     let limits = exchange.thread.shared.config.limits.answer();
     let cookie = affinity_cookie(exchange);
     let Asked { is_head, upgrade, continues, continued } = transfer.asked();
+    let asked_whole = transfer.upload_ended();
     let (client, dyno) = transfer.sides();
     let input = std::mem::take(&mut dyno.input);
     let step = response::parse(&input.unread()[..length], |head| {
         let facts = head.facts(is_head, &limits)?;
         let mut passing = Passing { head: &head, facts: &facts, switch: false, cookie };
         if head.status == 101 {
-            if !upgrade {
+            // Within the request's body, nobody could tell where HTTP ends.
+            if !upgrade || !asked_whole || facts.upgrade.is_none() {
                 return Ok(Err(Code::H17));
             }
             passing.switch = true;

@@ -69,6 +69,8 @@ pub(crate) struct H1 {
     input: Buffer,
     out: Buffer,
     scan: Scan,
+    /// No request has come yet. Behind one, HTTP/2 does not begin: proxies in front would not see it.
+    fresh: bool,
     /// Of the request that is being carried.
     framing: Framing,
     version: Version,
@@ -114,6 +116,7 @@ impl H1 {
             input: Buffer::default(),
             out: Buffer::default(),
             scan: Scan::default(),
+            fresh: true,
             framing: Framing::Empty,
             version: Version::Http11,
             keep_alive: true,
@@ -135,7 +138,7 @@ impl H1 {
             loop {
                 if !self.input.is_empty() {
                     match self.scan.find(self.input.unread(), &limits) {
-                        Ok(Some(length)) if &self.input.unread()[..length] == PREFACE_HEAD => {
+                        Ok(Some(length)) if self.fresh && &self.input.unread()[..length] == PREFACE_HEAD => {
                             return Poll::Ready(Next::Http2);
                         }
                         Ok(Some(length)) => return Poll::Ready(Next::Head(length)),
@@ -170,6 +173,7 @@ impl H1 {
 
     /// Serves one request. False: the connection is done with.
     async fn request(&mut self, length: usize, watch: &mut Watch) -> bool {
+        self.fresh = false;
         let taken = request::parse(
             &self.input.unread()[..length],
             &self.thread.shared.config.limits.request(),
@@ -357,7 +361,12 @@ impl ClientSide for H1 {
         let wrap = if framed || self.version == Version::Http10 { Wrap::Raw } else { Wrap::Chunked };
         // A client of before chunks reads to the end of the connection.
         self.keep_alive &= (framed || wrap == Wrap::Chunked) && !self.thread.closing.is_cancelled();
-        self.answer_sent = false;
+        if self.interim.len() == CONTINUE.len() {
+            // The answer says whether to go on.
+            self.interim = b"";
+        }
+        // What is still there of an answer before the answer may have gone out in part.
+        self.answer_sent = !self.out.is_empty();
         self.out.prepare(&self.thread.shelf);
         passing.write(&mut self.out, self.version, wrap, !self.keep_alive && !passing.switch);
         Ok(wrap)
@@ -375,6 +384,13 @@ impl ClientSide for H1 {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, _last: bool) -> Poll<Result<(), Code>> {
+        // Nothing goes out within `100 Continue`.
+        if !self.interim.is_empty()
+            && self.interim.len() < CONTINUE.len()
+            && ready!(self.poll_say(cx)).is_err()
+        {
+            return Poll::Ready(Err(self.failed()));
+        }
         self.answer_sent = true;
         let sent = match ready!(self.out.poll_drain(cx, &mut self.io)) {
             Ok(()) => ready!(Pin::new(&mut self.io).poll_flush(cx)),

@@ -9,6 +9,7 @@
 mod codes;
 mod corpus;
 mod drain;
+mod edges;
 mod frames;
 mod handover;
 mod hostile;
