@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use renga_router::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -10,17 +11,20 @@ use tokio::{
 
 use crate::{
     corpus::one_thread,
+    hostile::{GROWTH_MEGABYTES_MAX, resident_megabytes},
     recorder::Recorder,
-    rig::{DEADLINE, Rig},
+    rig::{Backend, DEADLINE, Rig, short_limits},
 };
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -206,4 +210,70 @@ async fn floods_of_frames_end() {
         assert!(sent < FLOOD_BYTES_MAX, "{name}: {sent} bytes were taken");
         assert_eq!(rig.get("/").await.status, 200, "after {name}");
     }
+}
+
+#[tokio::test]
+async fn frames_that_mean_nothing_change_nothing() {
+    let (mut rig, dyno) = (one_thread().await, Recorder::start().await);
+    rig.serve(&[dyno.address]).await;
+    let mut bytes = Vec::new();
+    for stream in 0..1_000_u32 {
+        bytes.extend(frame(PRIORITY, 0xff, 2 * stream + 3, &[0x80, 0, 0, 1, 0xff]));
+        bytes.extend(frame(0xbb, 0xff, stream, b"unknown"));
+        bytes.extend(frame(SETTINGS, 0, 0, &[0xff, 0xff, 1, 2, 3, 4]));
+    }
+    bytes.extend(request(&GOOD, true));
+    assert_eq!(fate(&rig, &bytes).await, 200);
+    assert_eq!(dyno.take().0.len(), 1);
+}
+
+/// Every answer is without end, and goes on byte by byte: the dynos are not read ahead of it.
+#[tokio::test]
+async fn windows_that_open_by_a_byte_hold_little() {
+    const STREAMS: u32 = 50;
+    // The test's own dynos share its one thread.
+    let limits = Limits { connect_timeout: DEADLINE, first_byte_timeout: DEADLINE, ..short_limits() };
+    let mut rig = Rig::with(limits).await;
+    let dyno = Backend::start(|mut client| async move {
+        let Some(head) = client.head().await else { return };
+        if !head.starts_with("GET /endless ") {
+            return client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
+        }
+        client.send("HTTP/1.1 200 OK\r\n\r\n").await;
+        let block = [b'x'; 16 * 1024];
+        while client.stream.write_all(&block).await.is_ok() {}
+    })
+    .await;
+    rig.serve(&[dyno.address]).await;
+    let before = resident_megabytes();
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(rig.addresses.http).await.unwrap();
+        let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1])].concat();
+        for number in 0..STREAMS {
+            let head = block(&with(":path", "/endless"));
+            bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &head));
+        }
+        stream.write_all(&bytes).await.unwrap();
+        streams.push(stream);
+    }
+    for _ in 0..20 {
+        for stream in &mut streams {
+            let open = |number| frame(WINDOW_UPDATE, 0, 2 * number + 1, &1_u32.to_be_bytes());
+            stream.write_all(&(0..STREAMS).flat_map(open).collect::<Vec<_>>()).await.unwrap();
+            let mut bytes = [0; 64 * 1024];
+            assert_ne!(timeout(DEADLINE, stream.read(&mut bytes)).await.unwrap().unwrap(), 0);
+        }
+        let good = rig.get("/").await;
+        assert_eq!(good.status, 200, "{good:?}");
+        let grown = resident_megabytes().saturating_sub(before);
+        assert!(grown < GROWTH_MEGABYTES_MAX, "it grew by {grown} MB");
+    }
+    drop(streams);
+    let gone = async {
+        while rig.feed_in_flight().await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(DEADLINE, gone).await.expect("requests of the gone ended");
 }

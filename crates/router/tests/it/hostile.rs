@@ -24,12 +24,12 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 const CROWD: usize = 50;
 /// By which the process, the test's own ends included, may grow while a crowd does its worst. Ten such clients would
 /// exceed it if what they send, or do not read, were kept.
-const GROWTH_MEGABYTES_MAX: u64 = 96;
+pub(crate) const GROWTH_MEGABYTES_MAX: u64 = 96;
 /// What a peer sends at most, to one that reads on for ever: a test ends in any case.
 const ENDLESS_BYTES: u64 = 1 << 30;
 static BLOCK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
-fn resident_megabytes() -> u64 {
+pub(crate) fn resident_megabytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
