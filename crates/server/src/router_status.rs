@@ -28,10 +28,11 @@ pub(crate) fn run(args: &StatusArgs, config: &Config) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if args.metrics {
         let text = runtime.block_on(renga_router::metrics_of(&socket)).with_context(away)?;
-        return Ok(text.trim_end().to_owned());
+        return Ok(text);
     }
     let status = runtime.block_on(renga_router::status_of(&socket)).with_context(away)?;
-    if args.json { Ok(serde_json::to_string_pretty(&status)?) } else { Ok(shown(&status)) }
+    let text = if args.json { serde_json::to_string_pretty(&status)? } else { shown(&status) };
+    Ok(text + "\n")
 }
 
 fn shown(status: &Status) -> String {
