@@ -63,7 +63,8 @@ where
     for _ in 0..CROWD {
         clients.spawn(client(TcpStream::connect(rig.addresses.http).await.unwrap()));
     }
-    let (mut most, end) = (before, Instant::now() + DEADLINE);
+    // They end within seconds, on a machine that has nothing else to do.
+    let (mut most, end) = (before, Instant::now() + DEADLINE * 6);
     while !clients.is_empty() {
         assert_eq!(rig.ask(good).await.status, 200);
         most = most.max(resident_megabytes());
