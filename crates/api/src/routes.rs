@@ -344,6 +344,9 @@ fn team_endpoints() -> Vec<Endpoint> {
         get("/teams/{team}/preferences", Read, teams::preferences).in_team(See),
         patch("/teams/{team}/preferences", Global, teams::preferences_update).in_team(Rule),
         get("/teams/{team}/available-generations", Read, catalogue::generations).in_team(TeamRight::Know),
+        // Nobody has an enterprise account, so each is one that can't be found.
+        get("/enterprise-accounts/{account}/teams", Read, lists::no_enterprise_account),
+        post("/enterprise-accounts/{account}/teams", Global, lists::no_enterprise_account),
     ]
 }
 

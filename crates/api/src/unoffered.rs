@@ -58,8 +58,6 @@ const UNOFFERED: &[(&str, &str)] = &[
     ("POST", "/enterprise-accounts/{}/members"),
     ("DELETE", "/enterprise-accounts/{}/members/{}"),
     ("PATCH", "/enterprise-accounts/{}/members/{}"),
-    ("GET", "/enterprise-accounts/{}/teams"),
-    ("POST", "/enterprise-accounts/{}/teams"),
     ("GET", "/enterprise-accounts/{}/usage/daily"),
     ("GET", "/enterprise-accounts/{}/usage/monthly"),
     ("POST", "/pipeline-couplings"),

@@ -132,6 +132,8 @@ pub(crate) enum Failure {
         #[source]
         cause: io::Error,
     },
+    #[error("could not attach to {dyno}: the certificate of {host} is signed by a CA that is not trusted")]
+    RendezvousCa { dyno: String, host: String },
     #[error("the platform gave no rendezvous for {dyno}")]
     NoRendezvous { dyno: String },
     #[error("{dyno} was stopped, or the connection to it broke, before its command told an exit code")]
@@ -183,6 +185,10 @@ impl Failure {
             Self::NoToken { .. } => {
                 "Sign in with `renga login`, set RENGA_API_KEY beside RENGA_URL, or run this as the user who may read the \
                  platform's token file."
+                    .into()
+            }
+            Self::RendezvousCa { .. } => {
+                "If that is your platform's own CA, RENGA_CA=FILE names a copy of it (DATA_DIR/run/ca.pem there)."
                     .into()
             }
             Self::Unreachable { cause, .. } if cause.contains("UnknownIssuer") => {

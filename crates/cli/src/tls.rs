@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore,
+    CertificateError, ClientConfig, ClientConnection, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 
@@ -67,6 +67,14 @@ pub(crate) fn connect(
     let mut socket = connect_tcp(host, port)?;
     let connection = handshake(&mut socket, host, config)?;
     Ok((socket, connection))
+}
+
+/// Whether a handshake failed because nobody who is trusted signed the server's certificate. One who has the name of
+/// somebody trusted, and another key, is a platform that was set up anew.
+pub(crate) fn is_untrusted(failed: &io::Error) -> bool {
+    use CertificateError::{BadSignature, UnknownIssuer};
+    let cause = failed.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)))
 }
 
 pub(crate) fn handshake(

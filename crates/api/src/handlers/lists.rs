@@ -22,6 +22,9 @@ pub(crate) async fn no_credit(_: Call) -> Answered {
 pub(crate) async fn no_invoice(_: Call) -> Answered {
     none("invoice", "Couldn't find that invoice.")
 }
+pub(crate) async fn no_enterprise_account(_: Call) -> Answered {
+    none("enterprise_account", "Couldn't find that enterprise account.")
+}
 pub(crate) async fn no_add_on(_: Call) -> Answered {
     none("add_on", "Couldn't find that add-on.")
 }

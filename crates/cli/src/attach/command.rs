@@ -156,7 +156,11 @@ pub(crate) fn exec(context: &Context<'_>, args: &ExecArgs) -> Result<(), Failure
 
 fn meet(dyno: &Dyno, on: &OnApp) -> Result<Attached, Failure> {
     let meeting = meeting(dyno, on)?;
-    Attached::meet(meeting).map_err(|cause| Failure::NotAttached { dyno: dyno.name.clone(), cause })
+    let (dyno, host) = (dyno.name.clone(), meeting.host.clone());
+    Attached::meet(meeting).map_err(|cause| match tls::is_untrusted(&cause) {
+        true => Failure::RendezvousCa { dyno, host },
+        false => Failure::NotAttached { dyno, cause },
+    })
 }
 
 fn finish(attached: Attached, tty: bool, dyno: Dyno) -> Result<(), Failure> {

@@ -50,6 +50,25 @@ fn send(stream: &mut TlsStream, bytes: &[u8]) {
 const STATUS: &str = "\u{FFFF} heroku-command-exit-status: 42\n";
 
 #[test]
+fn a_ca_that_is_not_trusted_is_named_with_what_to_set() {
+    // The authority of a platform before this one, and a stranger.
+    let mut stranger = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    stranger.distinguished_name.push(rcgen::DnType::CommonName, "A stranger");
+    let stranger = stranger.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    for trusted in [Authority::new().pem, stranger.pem()] {
+        let platform = platform(|listener, authority| {
+            // The client leaves in the middle of the handshake.
+            drop(accept_tls(&listener, &authority.config).read(&mut [0]));
+        });
+        fs::write(platform.dir.path().join("ca.pem"), trusted).unwrap();
+        let output = platform.renga(&["run", "-a", "times", "--", "true"]).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(said.contains("is signed by a CA that is not trusted"), "{said}");
+        assert!(said.contains("RENGA_CA=FILE") && !said.contains("invalid peer"), "{said}");
+    }
+}
+
+#[test]
 fn bytes_go_both_ways_and_the_exit_code_comes_back() {
     let platform = platform(|listener, authority| {
         let mut stream = greeted(&listener, &authority);

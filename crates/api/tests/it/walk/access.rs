@@ -1,5 +1,6 @@
 //! Who else: collaborators, transfers, teams.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::Walk;
@@ -54,6 +55,16 @@ pub(super) fn teams(walk: &Walk) {
     walk.patch("/teams/acme", json!({ "name": "globex" }))
         .seen_at("/teams/globex", |team| team["name"] == "globex");
     walk.delete("/teams/globex").gone_at("/teams/globex");
+    let path = "/enterprise-accounts/globex/teams";
+    for (method, body) in [(Method::GET, Value::Null), (Method::POST, json!({ "name": "acme" }))] {
+        walk.refused(&method, path, &body, 404);
+        let refusal = walk.platform.send(method, path, &[], Some(body.to_string().as_bytes())).refusal();
+        assert_eq!(
+            (refusal.1.as_str(), refusal.2.as_str()),
+            ("not_found", "Couldn't find that enterprise account.")
+        );
+    }
+    assert_eq!(walk.platform.get("/teams").good(), json!([]));
 }
 
 pub(super) fn team_apps(walk: &Walk) {
