@@ -12,6 +12,9 @@ pub struct RouteTable {
     pub generation: u64,
     /// In the order of their ids.
     pub apps: Vec<RouteApp>,
+    /// What certificate authorities are to find at `/.well-known/acme-challenge/TOKEN`, on any host, by token.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub challenges: BTreeMap<String, String>,
 }
 
 /// What leads from one table to a later one: whoever has the first gets the second without the apps that are the same.
@@ -24,6 +27,9 @@ pub struct RouteChange {
     /// Apps that are new, or not as they were: whole.
     pub changed: Vec<RouteApp>,
     pub gone: Vec<AppId>,
+    /// The later table's; none: they are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenges: Option<BTreeMap<String, String>>,
 }
 
 impl RouteTable {
@@ -55,6 +61,9 @@ impl RouteTable {
                 replaced.push(self.apps.remove(at));
             }
         }
+        if let Some(challenges) = &change.challenges {
+            self.challenges.clone_from(challenges);
+        }
         self.generation = change.to;
         replaced
     }
@@ -70,7 +79,7 @@ impl RouteTable {
 
 impl RouteChange {
     pub fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.gone.is_empty()
+        self.changed.is_empty() && self.gone.is_empty() && self.challenges.is_none()
     }
 }
 

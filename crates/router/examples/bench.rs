@@ -77,5 +77,5 @@ fn table(dyno: SocketAddr) -> Result<RouteTable, renga_model::InvalidName> {
             flags: RouteFlags::default(),
         })
     };
-    Ok(RouteTable { generation: 1, apps: vec![app("app")?, app("slow")?] })
+    Ok(RouteTable { generation: 1, apps: vec![app("app")?, app("slow")?], ..RouteTable::default() })
 }

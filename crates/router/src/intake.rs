@@ -9,6 +9,7 @@ use crate::{
     affinity,
     answer::Page,
     buffer::Buffer,
+    challenge,
     codes::{CAUSE_EXPECT, Code},
     exchange::{Door, Exchange, Told},
     forwarded::{Claimed, Way, told},
@@ -87,6 +88,9 @@ pub(crate) fn take(thread: &Rc<Thread>, door: &Rc<Door>, head: &Head<'_>) -> Res
     let close =
         !keeps_connection(head, &facts) || !matches!(facts.framing, Framing::Empty | Framing::Length(0));
     let table = thread.table();
+    if let Some(page) = challenge::answer(&table, &head.path) {
+        return Err(Denial { page, close, is_head });
+    }
     let Some(app) = table.find(&host) else {
         return Err(Denial { page: Page::html(404, pages::no_such_app()), close, is_head });
     };

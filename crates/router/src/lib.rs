@@ -30,6 +30,7 @@ mod answer;
 mod buffer;
 mod carry;
 mod certificates;
+mod challenge;
 mod client;
 mod client_io;
 mod codes;

@@ -73,7 +73,7 @@ mod tests {
     fn a_table_comes_back_whole() {
         let root = tempfile::tempdir().unwrap();
         assert!(load(root.path()).unwrap().is_none());
-        let table = RouteTable { generation: 7, apps: Vec::new() };
+        let table = RouteTable { generation: 7, apps: Vec::new(), ..RouteTable::default() };
         save(root.path(), &table).unwrap();
         assert_eq!(load(root.path()).unwrap(), Some(table));
         fs::write(path(root.path()), "{").unwrap();

@@ -64,6 +64,8 @@ pub(crate) struct Table {
     hosts: Arc<Hosts>,
     /// In milliseconds since the tables were made.
     pub(crate) made_ms: u64,
+    /// What certificate authorities find, by token.
+    pub(crate) challenges: Arc<BTreeMap<String, String>>,
 }
 
 #[derive(Debug)]
@@ -188,19 +190,19 @@ impl Tables {
 
     /// Makes `source` the table that every request from now on is routed by.
     pub(crate) fn publish(&self, source: RouteTable) -> Result<(), Refused> {
-        let RouteTable { generation, apps } = source;
-        self.succeed(generation, |publisher, former| Ok(publisher.whole(former, generation, apps)))
+        let generation = source.generation;
+        self.succeed(generation, |publisher, former| Ok(publisher.whole(former, source)))
     }
 
     /// The same, by what is other than in the current table.
     pub(crate) fn change(&self, change: RouteChange) -> Result<(), Refused> {
-        let RouteChange { from, to, changed, gone } = change;
+        let RouteChange { from, to, changed, gone, challenges } = change;
         self.succeed(to, |_, former| {
             if former.generation != from {
                 return Err(Refused::Behind { generation: former.generation });
             }
             let changed = changed.into_iter().map(|app| (app.id, app)).collect();
-            Ok(News { generation: to, changed, gone: gone.into_iter().collect() })
+            Ok(News { generation: to, changed, gone: gone.into_iter().collect(), challenges })
         })
     }
 
@@ -289,10 +291,12 @@ impl Serialize for Table {
         struct Whole<'a> {
             generation: u64,
             apps: Vec<&'a RouteApp>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            challenges: &'a BTreeMap<String, String>,
         }
         let mut apps: Vec<_> = self.apps.iter().map(|app| &app.row).collect();
         apps.sort_unstable_by_key(|app| app.id);
-        Whole { generation: self.generation, apps }.serialize(serializer)
+        Whole { generation: self.generation, apps, challenges: &self.challenges }.serialize(serializer)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use renga_model::{AppId, DynoId, RouteApp, RouteDyno};
+use renga_model::{AppId, DynoId, RouteApp, RouteDyno, RouteTable};
 
 use super::{App, AppCounters, Dyno, DynoCounters, Hosts, Table};
 use crate::pages::Pages;
@@ -30,6 +30,8 @@ pub(super) struct News {
     pub(super) generation: u64,
     pub(super) changed: BTreeMap<AppId, RouteApp>,
     pub(super) gone: BTreeSet<AppId>,
+    /// None: as they were.
+    pub(super) challenges: Option<BTreeMap<String, String>>,
 }
 
 /// The surroundings of new counters.
@@ -41,7 +43,8 @@ pub(super) struct Now {
 
 impl Publisher {
     /// What leads from the former table to one of these apps and no others.
-    pub(super) fn whole(&self, former: &Table, generation: u64, apps: Vec<RouteApp>) -> News {
+    pub(super) fn whole(&self, former: &Table, source: RouteTable) -> News {
+        let RouteTable { generation, apps, challenges } = source;
         let mut gone: BTreeSet<_> = self.places.keys().copied().collect();
         let mut changed = BTreeMap::new();
         for app in apps {
@@ -51,7 +54,7 @@ impl Publisher {
                 changed.insert(app.id, app);
             }
         }
-        News { generation, changed, gone }
+        News { generation, changed, gone, challenges: Some(challenges) }
     }
 
     /// The next table, and whether a dyno has left.
@@ -62,6 +65,7 @@ impl Publisher {
             apps: former.apps.clone(),
             hosts: former.hosts.clone(),
             made_ms: now.ms,
+            challenges: news.challenges.map_or_else(|| former.challenges.clone(), Arc::new),
         };
         let mut left = HashSet::new();
         // All names are given up before one is taken, so that names may move.

@@ -21,7 +21,7 @@ fn table(generation: u64, hosts: &[&str], dynos: &[DynoId]) -> RouteTable {
         maintenance_page_url: None,
         flags: renga_model::RouteFlags::default(),
     };
-    RouteTable { generation, apps: vec![app] }
+    RouteTable { generation, apps: vec![app], ..RouteTable::default() }
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn any_sequence_of_changes_makes_the_whole_table() {
 fn a_change_of_another_table_is_not_taken() {
     let tables = Tables::new(1);
     let app = || table(1, &["a.localhost"], &[]).apps;
-    let change = |from, to| RouteChange { from, to, changed: app(), gone: Vec::new() };
+    let change = |from, to| RouteChange { from, to, changed: app(), ..RouteChange::default() };
     assert_eq!(tables.change(change(3, 4)), Err(Refused::Behind { generation: 0 }));
     tables.publish(table(5, &[], &[])).unwrap();
     assert_eq!(tables.change(change(3, 4)), Err(Refused::Stale { seen: 5 }));
@@ -193,12 +193,14 @@ fn what_has_not_changed_is_shared() {
         id: AppId::from_uuid(uuid::Uuid::from_u128(n)),
         ..table(1, &[&format!("n{n}.localhost")], &[]).apps[0].clone()
     };
-    let all = RouteTable { generation: 1, apps: (1..=10_000).map(named).collect() };
+    let all = RouteTable { generation: 1, apps: (1..=10_000).map(named).collect(), ..RouteTable::default() };
     tables.publish(all.clone()).unwrap();
     let before = tables.current();
     let mut app = named(5_000);
     app.maintenance = true;
-    tables.change(RouteChange { from: 1, to: 2, changed: vec![app.clone()], gone: Vec::new() }).unwrap();
+    tables
+        .change(RouteChange { from: 1, to: 2, changed: vec![app.clone()], ..RouteChange::default() })
+        .unwrap();
     let after = tables.current();
     let same = |id: u128| {
         std::ptr::eq(

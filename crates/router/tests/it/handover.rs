@@ -35,7 +35,7 @@ async fn no_connection_is_refused_reset_or_left_waiting() {
     let mut router = Router::start(config.clone(), again(&listeners)).await.unwrap();
     let feed = renga_router::UnixRouteFeed::new(directory.path().join("control.sock"));
     let web = app(renga_model::WebState::Up, vec![dyno(1, backend.address)]);
-    let table = renga_model::RouteTable { generation: 1, apps: vec![web] };
+    let table = renga_model::RouteTable { generation: 1, apps: vec![web], ..Default::default() };
     renga_ports::RouteFeed::publish(&feed, &table).await.unwrap();
 
     let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));

@@ -6,6 +6,7 @@
     reason = "a test may fail by a panic and ends with its runtime"
 )]
 
+mod challenge;
 mod codes;
 mod corpus;
 mod drain;

@@ -87,7 +87,7 @@ async fn many_apps_are_told_of_as_one() {
         ..app(WebState::Blank, vec![])
     };
     let apps = (0..120).map(row).collect();
-    let table = renga_model::RouteTable { generation: 1, apps };
+    let table = renga_model::RouteTable { generation: 1, apps, ..renga_model::RouteTable::default() };
     renga_ports::RouteFeed::publish(&rig.feed, &table).await.unwrap();
     drop(backend);
     for n in [7, 7, 7, 100, 100] {

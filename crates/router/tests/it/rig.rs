@@ -98,7 +98,7 @@ impl Rig {
 
     pub(crate) async fn publish(&mut self, app: RouteApp) -> Published {
         self.generation += 1;
-        let table = RouteTable { generation: self.generation, apps: vec![app] };
+        let table = RouteTable { generation: self.generation, apps: vec![app], ..RouteTable::default() };
         self.feed.publish(&table).await.unwrap()
     }
 
@@ -148,7 +148,7 @@ impl Rig {
 
     /// Requests in flight of all dynos, when they have come to rest or the deadline has passed.
     pub(crate) async fn feed_in_flight(&self) -> u32 {
-        let table = RouteTable { generation: self.generation, apps: vec![] };
+        let table = RouteTable { generation: self.generation, apps: vec![], ..RouteTable::default() };
         // Of a generation that the router has, the table does not travel.
         self.feed.publish(&table).await.unwrap().in_flight.values().sum()
     }

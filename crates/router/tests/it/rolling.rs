@@ -19,7 +19,7 @@ async fn no_request_is_lost_when_every_dyno_is_replaced_again_and_again() {
     let rig = Rig::start().await;
     let publish = async |number: u32, backend: &Backend| {
         let app = app(WebState::Up, vec![dyno(number, backend.address)]);
-        let table = RouteTable { generation: u64::from(number), apps: vec![app] };
+        let table = RouteTable { generation: u64::from(number), apps: vec![app], ..RouteTable::default() };
         rig.feed.publish(&table).await.unwrap()
     };
     let mut current = Backend::mirror().await;

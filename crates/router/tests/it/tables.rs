@@ -11,7 +11,11 @@ use crate::rig::{Backend, DEADLINE, Rig, app, config, dyno, short_limits};
 #[tokio::test]
 async fn older_tables_are_refused() {
     let rig = Rig::start().await;
-    let table = |generation| RouteTable { generation, apps: vec![app(WebState::NoWeb, vec![])] };
+    let table = |generation| RouteTable {
+        generation,
+        apps: vec![app(WebState::NoWeb, vec![])],
+        ..RouteTable::default()
+    };
     assert_eq!(rig.feed.publish(&table(7)).await.unwrap().generation, 7);
     assert_eq!(rig.feed.publish(&table(7)).await.unwrap().generation, 7);
     // Another server, which knows less.
@@ -32,24 +36,24 @@ async fn only_what_has_changed_travels() {
         hosts: vec!["second.localhost".into()],
         ..app(WebState::NoWeb, vec![])
     };
-    let table = RouteTable { generation: 1, apps: vec![first.clone()] };
+    let table = RouteTable { generation: 1, apps: vec![first.clone()], ..RouteTable::default() };
     let status = async |host: &str| rig.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.status;
     rig.feed.publish(&table).await.unwrap();
-    let change = RouteChange { from: 1, to: 2, changed: vec![second.clone()], gone: vec![] };
+    let change = RouteChange { from: 1, to: 2, changed: vec![second.clone()], ..RouteChange::default() };
     // Were it to travel, the first app would be gone.
-    let untold = RouteTable { generation: 2, apps: vec![second.clone()] };
+    let untold = RouteTable { generation: 2, apps: vec![second.clone()], ..RouteTable::default() };
     assert_eq!(rig.feed.publish_change(&untold, &change).await.unwrap().generation, 2);
     assert_eq!((status("app.localhost").await, status("second.localhost").await), (200, 503));
     // A server that knows nothing of the router, and one whose change begins elsewhere: the table itself.
     let other = UnixRouteFeed::new(rig.directory.path().join("control.sock"));
-    let change = RouteChange { from: 2, to: 3, changed: vec![], gone: vec![] };
+    let change = RouteChange { from: 2, to: 3, ..RouteChange::default() };
     other.publish_change(&RouteTable { generation: 3, ..untold.clone() }, &change).await.unwrap();
     assert_eq!((status("app.localhost").await, status("second.localhost").await), (404, 503));
-    let change = RouteChange { from: 2, to: 4, changed: vec![], gone: vec![second.id] };
-    let whole = RouteTable { generation: 4, apps: vec![first, second] };
+    let change = RouteChange { from: 2, to: 4, gone: vec![second.id], ..RouteChange::default() };
+    let whole = RouteTable { generation: 4, apps: vec![first, second], ..RouteTable::default() };
     rig.feed.publish_change(&whole, &change).await.unwrap();
     assert_eq!((status("app.localhost").await, status("second.localhost").await), (200, 503));
-    let older = RouteTable { generation: 3, apps: vec![] };
+    let older = RouteTable { generation: 3, apps: vec![], ..RouteTable::default() };
     assert!(matches!(
         other.publish_change(&older, &RouteChange { from: 2, to: 3, ..RouteChange::default() }).await,
         Err(RouteFeedError::Stale { seen: 4 })
@@ -109,7 +113,7 @@ async fn a_router_that_starts_alone_goes_on_with_its_last_table() {
     let mut again = Rig::from(directory.clone(), config(&directory, short_limits())).await;
     assert_eq!(again.get("/").await.status, 200);
     assert!(again.line().await.contains(" dyno=web.1 "));
-    let older = RouteTable { generation: 1, apps: vec![] };
+    let older = RouteTable { generation: 1, apps: vec![], ..RouteTable::default() };
     assert!(matches!(again.feed.publish(&older).await, Err(RouteFeedError::Stale { seen: 2 })));
 }
 
@@ -117,7 +121,11 @@ async fn a_router_that_starts_alone_goes_on_with_its_last_table() {
 async fn a_feed_outlives_the_router_and_publishes_again_what_it_lost() {
     let (mut rig, backend) = (Rig::start().await, Backend::mirror().await);
     rig.serve(&[backend.address]).await;
-    let table = RouteTable { generation: 1, apps: vec![app(WebState::Up, vec![dyno(1, backend.address)])] };
+    let table = RouteTable {
+        generation: 1,
+        apps: vec![app(WebState::Up, vec![dyno(1, backend.address)])],
+        ..RouteTable::default()
+    };
     let feed = UnixRouteFeed::new(rig.directory.path().join("control.sock"));
     feed.publish(&table).await.unwrap();
     let directory = rig.directory.clone();
@@ -185,6 +193,6 @@ async fn whoever_asks_for_traffic_and_leaves_takes_no_place() {
         // Dropped with its connection as soon as the question is on its way.
         tokio::time::timeout(std::time::Duration::from_millis(5), asking).await.unwrap_err();
     }
-    let table = RouteTable { generation: 99, apps: vec![] };
+    let table = RouteTable { generation: 99, apps: vec![], ..RouteTable::default() };
     assert_eq!(rig.feed.publish(&table).await.unwrap().generation, 99);
 }
