@@ -259,11 +259,11 @@ need_clients() {
     export RENGA_CLIENTS_DIR="$CLIENTS_DIR"
 }
 
-# need_servers: node, nginx and gunicorn; RENGA_TEST_SERVERS says to the router's tests where the last one is.
+# need_servers: node, nginx, gunicorn, and the ACME server pebble; RENGA_TEST_SERVERS says to the router's tests where the last one is.
 need_servers() {
     local fresh="$SERVERS_DIR.new" wheel
     need_node
-    need_packages libpcre2-8-0 libssl3
+    need_packages libpcre2-8-0 libssl3 pebble
     need_beside nginx nginx
     mkdir -p "$(dirname "$SERVERS_DIR")"
     (

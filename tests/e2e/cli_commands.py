@@ -17,6 +17,7 @@ GROUPS = (
 
 # Test module to the commands (with the groups' other names resolved) that it goes through.
 TESTED = {
+    "certificates": "apps:create certs certs:auto certs:auto:enable certs:auto:refresh domains:add",
     "cli_access": """
         access access:add access:remove access:update apps apps:create apps:destroy apps:join apps:leave apps:lock
         apps:transfer apps:unlock config members members:add members:remove members:set orgs teams

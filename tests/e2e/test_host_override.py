@@ -163,9 +163,8 @@ def what_is_elsewhere_is_refused(here):
     before = here.api("GET", f"/apps/{APP}/formation")[1]
     tunnel, app = "renga ps:exec|run:inside", ["-a", APP]
     asked = [
-        (["certs:auto:enable"], "not offered"),
-        (["certs:auto:disable", "--confirm", APP], "not offered"),
-        (["certs:auto:refresh"], "not offered"),
+        (["certs:auto:enable"], "agree_to_terms"),
+        (["certs:auto:refresh"], "agree_to_terms"),
         (["apps:errors"], "not offered"),
         (["ps:autoscale:enable", "--min", "1", "--max", "2"], "only available with Performance"),
         (["ps:autoscale:disable"], "not offered"),
@@ -176,6 +175,7 @@ def what_is_elsewhere_is_refused(here):
     ]
     for (_, words), result in zip(asked, here.side_by_side(*[[*command, *app] for command, _ in asked])):
         refused(result, words)
+    here.heroku("certs:auto:disable", "-a", APP, "--confirm", APP).ends()
     here.heroku("certs:auto", "-a", APP).ends().says("Automatic Certificate Management is disabled")
     assert here.api("GET", f"/apps/{APP}/formation")[1] == before
 

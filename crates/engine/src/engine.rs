@@ -4,7 +4,7 @@ use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 use renga_model::{DynoSize, Refusal, Sizes, StackName, Tiers};
 use renga_planner::Overcommit;
-use renga_ports::{Clock, Git, Logs, Mail, RouteFeed, Runtime, RuntimeError};
+use renga_ports::{Acme, Clock, Git, Logs, Mail, RouteFeed, Runtime, RuntimeError};
 use renga_store::Store;
 
 use crate::{
@@ -114,6 +114,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// None: nobody gets letters; links are handed over by hand.
     pub mail: Option<Arc<dyn Mail>>,
+    /// None: there are no automatic certificates.
+    pub acme: Option<Arc<dyn Acme>>,
     pub settings: Settings,
     pub wake: Wakes,
     pub published: PublishedRoutes,
@@ -137,6 +139,7 @@ pub struct Hands {
     pub routes: Arc<dyn RouteFeed>,
     pub clock: Arc<dyn Clock>,
     pub mail: Option<Arc<dyn Mail>>,
+    pub acme: Option<Arc<dyn Acme>>,
 }
 
 impl Engine {
@@ -147,7 +150,7 @@ impl Engine {
     }
 
     pub fn new(store: Store, hands: Hands, settings: Settings) -> Self {
-        let Hands { runtime, logs, git, routes, clock, mail } = hands;
+        let Hands { runtime, logs, git, routes, clock, mail, acme } = hands;
         let started_at = clock.now();
         Self(Arc::new(Parts {
             store,
@@ -157,6 +160,7 @@ impl Engine {
             routes,
             clock,
             mail,
+            acme,
             settings,
             wake: Wakes::default(),
             published: PublishedRoutes::default(),

@@ -21,6 +21,8 @@ struct Said {
     generation: u64,
     routed: BTreeSet<DynoId>,
     leaving: BTreeSet<DynoId>,
+    /// Tokens of the table that certificate authorities find an answer to.
+    tokens: BTreeSet<String>,
     answer: Published,
 }
 
@@ -46,7 +48,8 @@ impl PublishedRoutes {
             }
             _ => dynos(&table.apps).collect(),
         };
-        *said = Some(Said { generation: table.generation, routed, leaving, answer });
+        let tokens = table.challenges.keys().cloned().collect();
+        *said = Some(Said { generation: table.generation, routed, leaving, tokens, answer });
     }
     pub(crate) fn forget(&self) {
         *self.0.write().expect("nothing panics while it holds this lock") = None;
@@ -67,6 +70,11 @@ impl PublishedRoutes {
     pub fn routes_to(&self, dyno: DynoId) -> bool {
         let said = self.0.read().expect("nothing panics while it holds this lock");
         said.as_ref().is_some_and(|s| s.routed.contains(&dyno))
+    }
+    /// Whether a certificate authority finds the answer to this token by now.
+    pub(crate) fn answers(&self, token: &str) -> bool {
+        let said = self.0.read().expect("nothing panics while it holds this lock");
+        said.as_ref().is_some_and(|s| s.tokens.contains(token))
     }
     /// Whether requests are under way to dynos that are no longer routed to.
     pub(crate) fn is_draining(&self) -> bool {

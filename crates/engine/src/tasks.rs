@@ -9,7 +9,7 @@ use crate::{
     driver::drive,
     execs,
     loops::{
-        builds::Builds, deletions::Deletions, formation::Formations, garbage::Garbage, inventory,
+        acm::Acm, builds::Builds, deletions::Deletions, formation::Formations, garbage::Garbage, inventory,
         letters::Letters, one_offs::OneOffs, outbox, releases::Releases, routes::Routes, sleep, usage,
     },
 };
@@ -32,6 +32,7 @@ pub fn run(engine: &Engine, tasks: &TaskTracker, cancel: &CancellationToken) {
     tasks.spawn(drive(Arc::new(Routes::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(Deletions::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(Letters::new(engine.clone())), cancel.clone()));
+    tasks.spawn(drive(Arc::new(Acm::new(engine.clone())), cancel.clone()));
     // Workflows.
     tasks.spawn(drive(Arc::new(Builds::new(engine.clone())), cancel.clone()));
     tasks.spawn(drive(Arc::new(Releases::new(engine.clone())), cancel.clone()));

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use renga_model::{AppId, BuildId, DynoId, LetterId};
+use renga_model::{AppId, BuildId, DynoId, Hostname, LetterId};
 use tokio::sync::Notify;
 
 /// The set of keys that wait for a pass of one loop.
@@ -61,6 +61,7 @@ pub struct Wakes {
     pub(crate) deletions: Bell<AppId>,
     pub(crate) garbage: Bell<()>,
     pub(crate) letters: Bell<LetterId>,
+    pub(crate) acm: Bell<Hostname>,
 }
 
 impl Wakes {
@@ -74,6 +75,7 @@ impl Wakes {
         self.deletions.silence();
         self.garbage.silence();
         self.letters.silence();
+        self.acm.silence();
     }
     pub fn formation(&self, app: AppId) {
         self.formations.ring(app);
@@ -95,6 +97,9 @@ impl Wakes {
     }
     pub fn garbage(&self) {
         self.garbage.ring(());
+    }
+    pub fn acm(&self, name: Hostname) {
+        self.acm.ring(name);
     }
     pub fn letter(&self, letter: LetterId) {
         self.letters.ring(letter);

@@ -225,6 +225,14 @@ pub(crate) fn domain_added(hostname: &str, user: &str) -> String {
     format!("Add domain {hostname} by user {user}")
 }
 
+pub(crate) fn acm_enabled(user: &str) -> String {
+    format!("Enable Automated Certificate Management by user {user}")
+}
+
+pub(crate) fn acm_disabled(user: &str) -> String {
+    format!("Disable Automated Certificate Management by user {user}")
+}
+
 pub(crate) fn domain_removed(hostname: &str, user: &str) -> String {
     format!("Remove domain {hostname} by user {user}")
 }

@@ -13,6 +13,8 @@ pub struct App {
     pub stack: StackName,
     pub build_stack: StackName,
     pub maintenance: bool,
+    /// Whether its custom domains get certificates by themselves.
+    pub acm: bool,
     /// Of a team's app: members do not join it by themselves.
     pub locked: bool,
     /// Set when the owner destroyed it: loops take it apart, then the row goes.

@@ -74,7 +74,7 @@ pub struct Domain {
     pub updated_at: Timestamp,
 }
 
-/// A certificate that was uploaded. Its key is read on its own, by the one that needs it.
+/// A certificate that was uploaded, or fetched for a domain of an app that leaves that to the platform. Its key is read on its own, by the one that needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SniEndpoint {
     pub id: SniEndpointId,
@@ -83,6 +83,8 @@ pub struct SniEndpoint {
     pub name: AppName,
     /// PEM, the leaf first.
     pub chain_pem: String,
+    /// Fetched and renewed by the platform; nobody uploaded it.
+    pub acm: bool,
     pub facts: CertificateFacts,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

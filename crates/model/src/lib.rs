@@ -8,6 +8,7 @@
 
 mod access;
 mod account;
+mod acm;
 mod app;
 mod build;
 mod config;
@@ -32,6 +33,7 @@ mod usage;
 
 pub use access::{AppTransfer, Collaborator, Permission, Permissions, TransferState};
 pub use account::{Account, SshKey, Token, TokenScope};
+pub use acm::{AcmEvent, AcmName, AcmOrder, AcmProof, AcmStep, IllegalAcmMove};
 pub use app::{App, Buildpack, Formation};
 pub use build::{Build, BuildSource, BuildStatus};
 pub use config::{ConfigKey, ConfigVars};

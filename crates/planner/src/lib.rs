@@ -3,6 +3,7 @@
 //! Pure: no clock, no I/O, no async, no randomness. Planning again after the actions have been carried out yields
 //! nothing. The engine carries out what comes out without choices of its own, and `why` can show the reasons.
 
+mod acm;
 mod backoff;
 mod boot;
 mod cycle;
@@ -15,6 +16,7 @@ mod routes;
 mod sleep;
 mod usage;
 
+pub use acm::{renew_at, retry_at};
 pub use backoff::{Crashes, restart_at};
 pub use boot::{BootHint, boot_hint};
 pub use cycle::cycle_at;

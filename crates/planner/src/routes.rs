@@ -96,6 +96,7 @@ mod tests {
             stack: stack.clone(),
             build_stack: stack,
             maintenance: false,
+            acm: false,
             locked: false,
             deleted: false,
             buildpacks: Vec::new(),

@@ -4,6 +4,7 @@
 //! container name of a machine passes upwards. Implementations are the hands (`node`, `git`, `logs`, `router`);
 //! `testkit` has simulated ones. Every call may be repeated after a crash: doing it twice does it once.
 
+mod acme;
 mod build;
 mod clock;
 mod git;
@@ -12,6 +13,7 @@ mod mail;
 mod routes;
 mod runtime;
 
+pub use acme::{Acme, AcmeError, DnsAction, OrderSeen, ProofKind};
 pub use build::{
     BUILD_REQUEST_PATH, BUILD_RESULT_PATH, BuildFailure, BuildRequest, BuildResult, BuiltLayer, CachedLayer,
 };

@@ -1,6 +1,7 @@
 //! The configuration: as typed ([`Typed`]: file and flags), then once as meant ([`Config`]). All mistakes are reported
 //! together. This is the only place of the binary that reads the environment.
 
+mod acme;
 mod mail;
 mod routing;
 mod sizes;
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) build_env: BTreeMap<String, String>,
     /// None: links are handed over by hand.
     pub(crate) mail: Option<renga_mail::Config>,
+    /// None: no certificates are fetched.
+    pub(crate) acme: Option<renga_acme::Config>,
     pub(crate) allow_weak_isolation: bool,
     pub(crate) builds_max: usize,
     pub(crate) build_memory_bytes: u64,
@@ -170,13 +173,13 @@ impl Typed {
         let sizes = sizes::sizes(&self.sizes, &mut mistakes);
         let admin_email = self.admin_email.unwrap_or_else(|| "admin@localhost".into());
         let tiers = tiers::tiers(&self.tiers, &admin_email, &mut mistakes);
-        let memory = memory(&self.memory, &mut mistakes);
-        let disk = disk(&self.disk, &mut mistakes);
+        let (memory, disk) = (memory(&self.memory, &mut mistakes), disk(&self.disk, &mut mistakes));
         check_ranges(&self.network.allow, &mut mistakes);
         let routing = self.routing.finish(&mut mistakes);
         let dns = parse_dns(&self.site.dns, &mut mistakes);
         let (ca_bundle, build_env) = trust(self.site.ca_bundle, self.site.build_env, &mut mistakes);
         let mail = self.mail.and_then(|mail| mail.finish(ca_bundle.as_deref(), &mut mistakes));
+        let acme = self.acme.and_then(|acme| acme.finish(ca_bundle.as_deref(), &mut mistakes));
         let invitations = invitations(self.accounts.invitations.as_deref(), &mut mistakes);
         refuse_zeros(&self.builds, &mut mistakes);
         if !mistakes.is_empty() {
@@ -204,6 +207,7 @@ impl Typed {
             releases_kept: self.disk.releases_kept.unwrap_or(10),
             invitations,
             mail,
+            acme,
             domain,
             api,
             api_tls,

@@ -28,6 +28,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0015_papers", include_str!("../migrations/0015_papers.sql")),
     ("0016_slug_upload", include_str!("../migrations/0016_slug_upload.sql")),
     ("0017_route_mark", include_str!("../migrations/0017_route_mark.sql")),
+    ("0018_acm", include_str!("../migrations/0018_acm.sql")),
 ];
 
 /// Marks the file as ours: the bytes of `RNGA`.

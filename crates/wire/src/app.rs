@@ -39,7 +39,7 @@ pub struct App {
 impl App {
     pub fn new(app: &ModelApp, owner: &Account, site: &Site) -> Self {
         Self {
-            acm: false,
+            acm: app.acm,
             archived_at: None,
             buildpack_provided_description: app.buildpack_provided_description.clone(),
             build_stack: named("stack", app.build_stack.as_str()),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use renga_model::{App as ModelApp, AppName, Domain as ModelDomain, Secret, SniEndpoint as ModelEndpoint};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -42,6 +43,15 @@ impl Domain {
             status: "none".into(),
             sni_endpoint: None,
         }
+    }
+
+    /// With what the platform says of the certificate that it fetches for it.
+    #[must_use]
+    pub fn with_acm(mut self, status: &str, reason: Option<&str>, updated_at: Timestamp) -> Self {
+        self.acm_status = Some(status.to_owned());
+        self.acm_status_reason = reason.map(str::to_owned);
+        self.updated_at = self.updated_at.max(updated_at.into());
+        self
     }
 
     /// One that its owner brought. `sni_endpoint`: its certificate's name.
@@ -102,6 +112,9 @@ pub struct SniEndpoint {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SslCert {
+    /// Fetched by the platform. The schema has no word for it; the official command line reads it where it is true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acm: bool,
     #[serde(rename = "ca_signed?")]
     pub ca_signed: bool,
     pub cert_domains: Vec<String>,
@@ -127,6 +140,7 @@ impl SniEndpoint {
             domains,
             app: app_ref(app),
             ssl_cert: SslCert {
+                acm: endpoint.acm,
                 ca_signed: facts.ca_signed,
                 cert_domains: facts.names.clone(),
                 expires_at: facts.expires_at.into(),
@@ -138,6 +152,14 @@ impl SniEndpoint {
             },
         }
     }
+}
+
+/// `PATCH /apps/{app}/acm`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcmRefresh {
+    /// Nothing is done for anything but `true`, so nothing else is taken.
+    pub acm_refresh: bool,
 }
 
 /// Of an upload, and of its replacement.

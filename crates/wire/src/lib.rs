@@ -50,7 +50,7 @@ pub use app::{
 };
 pub use build::{Build, BuildCreate, BuildStatus, BuildpackChoice, Source, SourceBlob, SourceUrls};
 pub use catalogue::{Cost, DynoSize, Generation, Provider, Region, Stack};
-pub use domain::{Domain, DomainCreate, DomainUpdate, SniEndpoint, SniEndpointWrite, SslCert};
+pub use domain::{AcmRefresh, Domain, DomainCreate, DomainUpdate, SniEndpoint, SniEndpointWrite, SslCert};
 pub use dyno::{
     Dyno, DynoCreate, DynoExec, DynoRelease, DynoSizeChoice, EnvValue, Formation, FormationUpdate,
     FormationUpdates, QuantityText, state_shown,

@@ -10,7 +10,7 @@ const HAND: &[&str] = &["ports", "model"];
 const HAND_OF_DYNOS: &[&str] = &["ports", "model", "supervision"];
 
 /// Crate, and what it may use. `server` may use everything.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("ports", &["model"]),
     ("supervision", &["model", "ports"]),
@@ -23,6 +23,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("router", HAND_OF_DYNOS),
     ("logs", HAND_OF_DYNOS),
     ("mail", HAND),
+    ("acme", HAND),
     ("addons", HAND),
     ("engine", &["planner", "store", "ports", "model"]),
     ("api", &["engine", "wire", "ports", "model"]),

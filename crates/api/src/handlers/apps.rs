@@ -137,6 +137,27 @@ pub(crate) async fn destroy(call: Call) -> Answered {
     ok(&shown(&call, &app).await?)
 }
 
+// === automatic certificates ===
+
+pub(crate) async fn acm_enable(call: Call) -> Answered {
+    let app = call.state.engine.acm_enable(call.app()?.id, &call.caller()?.account).await?;
+    ok(&shown(&call, &app).await?)
+}
+
+pub(crate) async fn acm_disable(call: Call) -> Answered {
+    let app = call.state.engine.acm_disable(call.app()?.id, &call.caller()?.account).await?;
+    ok(&shown(&call, &app).await?)
+}
+
+pub(crate) async fn acm_refresh(mut call: Call) -> Answered {
+    let asked: wire::AcmRefresh = call.json().await?;
+    if !asked.acm_refresh {
+        return Err(Refusal::invalid("acm_refresh: must be true, or there is nothing to do.").into());
+    }
+    let app = call.state.engine.acm_refresh(call.app()?.id).await?;
+    ok(&shown(&call, &app).await?)
+}
+
 async fn shown(call: &Call, app: &App) -> Result<wire::App, Problem> {
     Ok(listed(call, &call.state.engine.app_view(app.clone()).await?))
 }

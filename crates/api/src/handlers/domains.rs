@@ -68,7 +68,11 @@ fn default_named(call: &Call) -> Result<Option<wire::Domain>, Problem> {
 
 fn shown(call: &Call, view: &DomainView) -> Result<wire::Domain, Problem> {
     let (app, site) = (call.app()?, &call.state.site);
-    Ok(wire::Domain::custom(&view.domain, view.sni_endpoint.as_ref(), app, site))
+    let domain = wire::Domain::custom(&view.domain, view.sni_endpoint.as_ref(), app, site);
+    Ok(match &view.acm {
+        Some(acm) => domain.with_acm(acm.status, acm.reason.as_deref(), acm.updated_at),
+        None => domain,
+    })
 }
 
 // === certificates ===

@@ -164,3 +164,29 @@ fn what_belongs_to_another_app_is_not_there() {
     }
     assert_eq!(platform.get("/apps/first-app/domains/a.example.com").status, 404);
 }
+
+#[test]
+fn automatic_certificates_need_an_authority_and_are_the_platforms_own_business() {
+    let without = Platform::start_without_authority();
+    without.app("an-app");
+    for reply in [
+        without.post("/apps/an-app/acm", json!({})),
+        without.patch("/apps/an-app/acm", json!({ "acm_refresh": true })),
+    ] {
+        let (status, id, message) = reply.refusal();
+        assert_eq!((status, id.as_str()), (422, "invalid_params"), "{message}");
+        assert!(message.contains("[acme] with agree_to_terms = true"), "{message}");
+    }
+    assert_eq!(without.delete("/apps/an-app/acm").good()["acm"], false);
+
+    let platform = Platform::start();
+    platform.app("an-app");
+    let refresh = platform.patch("/apps/an-app/acm", json!({ "acm_refresh": true }));
+    assert!(refresh.refusal().2.contains("certs:auto:enable"));
+    platform.post("/apps/an-app/acm", json!({})).good();
+    let bound = json!({ "hostname": "www.example.com", "sni_endpoint": "a-name-1234" });
+    assert!(platform.post("/apps/an-app/domains", bound).refusal().2.contains("managed automatically"));
+    assert_eq!(add(&platform, "an-app", "www.example.com").0, 201);
+    let domain = platform.get("/apps/an-app/domains/www.example.com").good();
+    assert_eq!((&domain["acm_status"], &domain["acm_status_reason"]), (&json!("pending"), &Value::Null));
+}

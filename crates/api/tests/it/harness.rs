@@ -19,9 +19,12 @@ use renga_engine::{
 use renga_model::{
     Account, AccountId, AppId, Fault, LayerDigest, Refusal, Secret, Slug, SlugId, SlugLayer, TokenScope,
 };
-use renga_ports::Logs;
+use renga_ports::{Acme, Logs};
 use renga_store::{MasterKey, Store};
-use renga_testkit::{SimClock, SimGit, SimLogs, SimRoutes, SimRuntime};
+use renga_testkit::{
+    SimClock, SimGit, SimLogs, SimRoutes, SimRuntime,
+    world::{Faults, World},
+};
 use serde_json::Value;
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -127,14 +130,19 @@ impl Platform {
 
     /// With the port that attach URLs name.
     pub(crate) fn start_with_rendezvous(rendezvous: u16) -> Self {
-        Self::start_as(rendezvous, Invitations::Anybody)
+        Self::start_as(rendezvous, Invitations::Anybody, true)
     }
 
     pub(crate) fn start_where_operators_invite() -> Self {
-        Self::start_as(4001, Invitations::Operators)
+        Self::start_as(4001, Invitations::Operators, true)
     }
 
-    fn start_as(rendezvous: u16, invitations: Invitations) -> Self {
+    /// Where nobody issues certificates.
+    pub(crate) fn start_without_authority() -> Self {
+        Self::start_as(4001, Invitations::Anybody, false)
+    }
+
+    fn start_as(rendezvous: u16, invitations: Invitations, authority: bool) -> Self {
         let tokio =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -151,6 +159,8 @@ impl Platform {
             routes: Arc::new(SimRoutes::default()),
             clock: clock.clone(),
             mail: None,
+            // No loop runs here: what is asked of it stays a row.
+            acme: authority.then(|| World::default().hands(&Faults::none()).acme as Arc<dyn Acme>),
         };
         let settings = Settings { invitations, ..settings(&url, address, rendezvous, folder.path()) };
         let engine = Engine::new(store, hands, settings);

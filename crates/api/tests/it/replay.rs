@@ -29,11 +29,11 @@ const COMMANDS: &str = "
     ps:wait, ps:exec --status, run, run:detached, run:inside, logs, config, config:set, config:unset, config:edit,
     releases, releases:info, releases:output, releases:retry, rollback, sources, domains, domains:add, domains:info,
     domains:update, domains:remove, domains:clear, certs, certs:add, certs:info, certs:update, certs:remove,
-    certs:auto, access, access:add, access:update, access:remove, members, members:add, members:set, members:remove,
+    certs:auto, certs:auto:enable, certs:auto:refresh, certs:auto:disable, access, access:add, access:update, access:remove, members, members:add, members:set, members:remove,
     teams, addons, addons --all, addons:info, addons:open, addons:create, drains, webhooks, telemetry, pipelines,
     spaces, status, notifications, apps:favorites, empty bodies, Request-Id, Basic, malformed, Range, Accept";
 /// Requests of the recording, so that none goes unseen.
-const EXCHANGES: usize = 204;
+const EXCHANGES: usize = 209;
 
 #[derive(Debug, Clone)]
 struct Exchange {

@@ -1,5 +1,6 @@
 //! The loops. Each file's head says what it wants, what it sees, and which step follows.
 
+pub(crate) mod acm;
 pub(crate) mod builds;
 pub(crate) mod deletions;
 pub(crate) mod dynos;

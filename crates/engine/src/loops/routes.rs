@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::{
     Engine,
     driver::{Loop, Next},
+    loops::acm,
     published::Change,
     wakes::Bell,
 };
@@ -84,6 +85,8 @@ struct Look {
     codes: Codes,
     /// Apps that were not looked at are gone.
     whole: bool,
+    /// What certificate authorities are to find, by token.
+    challenges: BTreeMap<String, String>,
 }
 
 impl Routes {
@@ -120,6 +123,7 @@ impl Routes {
                 true => gather_all(read, &domain, &kept.codes)?,
                 false => gather_marked(read, &domain, kept.mark, &kept.codes)?,
             };
+            let look = Look { challenges: acm::challenges(read)?, ..look };
             let change = kept.take_in(look);
             debug_assert!(kept.misses_nothing(read, &domain)?, "a change of an app did not mark it");
             Ok::<_, Refusal>((kept, change))
@@ -162,7 +166,8 @@ impl Kept {
         }
         // In the order of the table, so that a first one is appended to.
         routes.sort_unstable_by_key(|(app, _)| *app);
-        let change = self.table.change_to(self.table.generation, routes);
+        let mut change = self.table.change_to(self.table.generation, routes);
+        change.challenges = Some(look.challenges).filter(|now| *now != self.table.challenges);
         let replaced = self.table.apply(&change);
         Change { change, replaced }
     }
@@ -332,7 +337,14 @@ type Versions = BTreeMap<SniEndpointId, String>;
 
 impl Look {
     fn empty(mark: u64) -> Self {
-        Self { mark, routes: Vec::new(), leaving: Leaving::new(), codes: Codes::new(), whole: false }
+        Self {
+            mark,
+            routes: Vec::new(),
+            leaving: Leaving::new(),
+            codes: Codes::new(),
+            whole: false,
+            challenges: BTreeMap::new(),
+        }
     }
 
     fn leave<'a>(&mut self, dynos: impl IntoIterator<Item = &'a Dyno>) {

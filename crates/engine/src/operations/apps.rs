@@ -74,6 +74,7 @@ impl Engine {
             stack: stack.clone(),
             build_stack: stack,
             maintenance: false,
+            acm: false,
             locked: new.locked,
             deleted: false,
             buildpacks: Vec::new(),

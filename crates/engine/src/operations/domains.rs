@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use renga_model::{
-    Account, App, AppId, AppName, Domain, DomainId, Hostname, Refusal, Secret, SniEndpoint, SniEndpointId,
-    limits,
+    Account, AcmName, App, AppId, AppName, CertificateFacts, Domain, DomainId, Hostname, Refusal, Secret,
+    SniEndpoint, SniEndpointId, limits,
 };
 use renga_store::{OrNone, Read, Tx};
 
-use super::{Permission, access::app_row, names};
+use super::{
+    Permission,
+    access::app_row,
+    acm::{refuse_by_hand, refuse_managed, switch_off},
+    names,
+};
 use crate::{Engine, certificates, words};
 
 /// A domain with the name of its certificate.
@@ -16,6 +22,15 @@ use crate::{Engine, certificates, words};
 pub struct DomainView {
     pub domain: Domain,
     pub sni_endpoint: Option<AppName>,
+    pub acm: Option<AcmView>,
+}
+
+/// How far the platform is with a domain's certificate.
+#[derive(Debug, Clone)]
+pub struct AcmView {
+    pub status: &'static str,
+    pub reason: Option<String>,
+    pub updated_at: Timestamp,
 }
 
 /// A certificate with the domains that it is served for.
@@ -59,6 +74,9 @@ impl Engine {
         let insert = self.store.write(move |tx| -> Result<DomainView, Refusal> {
             app_row(tx, id)?;
             refuse_taken(tx, id, &hostname)?;
+            if endpoint.is_some() {
+                refuse_by_hand(tx, id)?;
+            }
             let endpoint = endpoint.map(|named| endpoint_named(tx, id, &named)).transpose()?;
             let sni_endpoint = endpoint.as_ref().map(|endpoint| endpoint.id);
             let domain = Domain {
@@ -71,9 +89,10 @@ impl Engine {
             };
             tx.domain_insert(&domain)?;
             tx.say(id, &line)?;
-            Ok(DomainView { domain, sni_endpoint: endpoint.map(|endpoint| endpoint.name) })
+            domain_view(tx, domain.app, domain.id)
         });
         let view = insert.await?;
+        self.wake.acm(view.domain.hostname.clone());
         self.wake.routes();
         Ok(view)
     }
@@ -88,11 +107,12 @@ impl Engine {
         let (named, now) = (identity.to_owned(), self.now());
         let update = self.store.write(move |tx| -> Result<DomainView, Refusal> {
             let mut domain = domain_named(tx, app, &named)?.domain;
+            refuse_by_hand(tx, app)?;
             let endpoint = endpoint.map(|named| endpoint_named(tx, app, &named)).transpose()?;
             domain.sni_endpoint = endpoint.as_ref().map(|endpoint| endpoint.id);
             domain.updated_at = now;
             tx.domain_update(&domain)?;
-            Ok(DomainView { domain, sni_endpoint: endpoint.map(|endpoint| endpoint.name) })
+            domain_view(tx, domain.app, domain.id)
         });
         let view = update.await?;
         self.wake.routes();
@@ -109,11 +129,18 @@ impl Engine {
         let delete = self.store.write(move |tx| -> Result<DomainView, Refusal> {
             let view = domain_named(tx, app, &named)?;
             tx.domain_delete(view.domain.id)?;
+            // One that was fetched for it goes with it.
+            if let Some(id) =
+                view.domain.sni_endpoint.filter(|id| tx.sni_endpoint_fetch(*id).is_ok_and(|e| e.acm))
+            {
+                tx.sni_endpoint_delete(id)?;
+            }
             let line = words::domain_removed(view.domain.hostname.as_str(), &email);
             tx.say(app, &words::api(now, line))?;
             Ok(view)
         });
         let view = delete.await?;
+        self.wake.acm(view.domain.hostname.clone());
         self.wake.routes();
         Ok(view)
     }
@@ -160,11 +187,28 @@ fn refuse_taken(tx: &Tx<'_>, app: AppId, hostname: &Hostname) -> Result<(), Refu
 fn domain_views(read: &Read<'_>, app: AppId) -> Result<Vec<DomainView>, Refusal> {
     let names: BTreeMap<SniEndpointId, AppName> =
         read.sni_endpoint_list(app)?.into_iter().map(|endpoint| (endpoint.id, endpoint.name)).collect();
+    let managed = app_row(read, app)?.acm;
+    let rows = if managed { read.acm_name_list(app)? } else { Vec::new() };
+    let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.domain, row)).collect();
     let view = |domain: Domain| {
         let sni_endpoint = domain.sni_endpoint.and_then(|id| names.get(&id).cloned());
-        DomainView { domain, sni_endpoint }
+        let acm = managed.then(|| acm_view(rows.remove(&domain.id), &domain));
+        DomainView { domain, sni_endpoint, acm }
     };
     Ok(read.domain_list(app)?.into_iter().map(view).collect())
+}
+
+/// One without a row is about to get it.
+fn acm_view(row: Option<AcmName>, domain: &Domain) -> AcmView {
+    match row {
+        Some(row) => AcmView { status: row.status(), reason: row.reason, updated_at: row.updated_at },
+        None => AcmView { status: "pending", reason: None, updated_at: domain.updated_at },
+    }
+}
+
+fn domain_view(read: &Read<'_>, app: AppId, id: DomainId) -> Result<DomainView, Refusal> {
+    let found = domain_views(read, app)?.into_iter().find(|view| view.domain.id == id);
+    found.ok_or_else(|| Refusal::not_found("domain"))
 }
 
 fn domain_named(read: &Read<'_>, app: AppId, identity: &str) -> Result<DomainView, Refusal> {
@@ -202,19 +246,16 @@ impl Engine {
         let insert = self.store.write(move |tx| -> Result<SniEndpointView, Refusal> {
             app_row(tx, app)?;
             let known = tx.sni_endpoint_list(app)?;
-            if known.len() >= limits::SNI_ENDPOINTS_PER_APP_MAX {
+            if known.iter().filter(|endpoint| !endpoint.acm).count() >= limits::SNI_ENDPOINTS_PER_APP_MAX {
                 let most = limits::SNI_ENDPOINTS_PER_APP_MAX;
                 return Err(Refusal::invalid(format!("An app may have at most {most} certificates.")));
-            }
-            let mut name = names::generate(&mut rand::rng());
-            while known.iter().any(|endpoint| endpoint.name == name) {
-                name = names::generate(&mut rand::rng());
             }
             let endpoint = SniEndpoint {
                 id: SniEndpointId::random(),
                 app,
-                name,
+                name: endpoint_name(&known),
                 chain_pem: checked.chain_pem,
+                acm: false,
                 facts: checked.facts,
                 created_at: now,
                 updated_at: now,
@@ -225,7 +266,8 @@ impl Engine {
         insert.await
     }
 
-    /// Another chain and key under the same name; its domains serve them from now on.
+    /// Another chain and key under the same name; its domains serve them from now on. One that the platform fetched
+    /// becomes its owner's, and the platform lets go of the app's certificates.
     pub async fn sni_endpoint_update(
         &self,
         app: AppId,
@@ -237,6 +279,9 @@ impl Engine {
         let checked = certificates::check(chain_pem, key_pem, now)?;
         let update = self.store.write(move |tx| -> Result<SniEndpointView, Refusal> {
             let mut endpoint = endpoint_named(tx, app, &named)?;
+            if endpoint.acm {
+                take_over(tx, &mut endpoint, &checked.facts, now)?;
+            }
             endpoint.chain_pem = checked.chain_pem;
             endpoint.facts = checked.facts;
             endpoint.updated_at = now;
@@ -253,6 +298,7 @@ impl Engine {
         let named = identity.to_owned();
         let delete = self.store.write(move |tx| -> Result<SniEndpointView, Refusal> {
             let view = endpoint_view(tx, endpoint_named(tx, app, &named)?)?;
+            refuse_managed(tx, app, &view.endpoint)?;
             tx.sni_endpoint_delete(view.endpoint.id)?;
             Ok(view)
         });
@@ -272,6 +318,38 @@ impl Engine {
         });
         fetch.await
     }
+}
+
+/// One that the app has none of.
+pub(crate) fn endpoint_name(known: &[SniEndpoint]) -> AppName {
+    let mut name = names::generate(&mut rand::rng());
+    while known.iter().any(|endpoint| endpoint.name == name) {
+        name = names::generate(&mut rand::rng());
+    }
+    name
+}
+
+/// An owner's certificate in place of an automatic one: of all domains that it stands for, so that none goes bare.
+fn take_over(
+    tx: &Tx<'_>,
+    endpoint: &mut SniEndpoint,
+    facts: &CertificateFacts,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    endpoint.acm = false;
+    let key = tx.sni_endpoint_key(endpoint.id)?;
+    tx.sni_endpoint_put(endpoint, &key)?;
+    switch_off(tx, &mut app_row(tx, endpoint.app)?, now)?;
+    for mut domain in tx.domain_list(endpoint.app)? {
+        let wildcard = format!("*.{}", domain.hostname.parent());
+        let stands = facts.names.iter().any(|name| name == domain.hostname.as_str() || *name == wildcard);
+        if domain.sni_endpoint.is_none() && stands {
+            domain.sni_endpoint = Some(endpoint.id);
+            domain.updated_at = now;
+            tx.domain_update(&domain)?;
+        }
+    }
+    Ok(())
 }
 
 fn endpoint_named(read: &Read<'_>, app: AppId, identity: &str) -> Result<SniEndpoint, Refusal> {

@@ -13,6 +13,7 @@
 
 mod access;
 mod accounts;
+mod acm;
 mod apps;
 mod buildpacks;
 pub mod builds;
@@ -51,7 +52,8 @@ pub use accounts::{Caller, TokenNew};
 pub use apps::{AppChange, AppNew, AppView};
 pub use buildpacks::buildpack_shown;
 pub use collaborators::{AccessRole, Accessor};
-pub use domains::{DomainView, SniEndpointView};
+pub(crate) use domains::endpoint_name;
+pub use domains::{AcmView, DomainView, SniEndpointView};
 pub use exec::ExecNew;
 pub use features::{FEATURES, FeatureInfo, feature_enabled};
 pub use formation::{FormationChange, Quantity, WithCommand};

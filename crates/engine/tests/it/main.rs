@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod acm;
 mod boots;
 mod builds;
 mod cycling;

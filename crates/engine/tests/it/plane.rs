@@ -18,7 +18,7 @@ use renga_engine::{Engine, Hands, Settings};
 use renga_model::{
     Account, AccountId, App, AppId, Build, BuildSource, BuildStatus, Dyno, DynoState, Refusal, Release,
 };
-use renga_ports::Mail;
+use renga_ports::{Acme, Mail};
 use renga_store::{Fate, MasterKey, OrNone, Read, Store, StoreError};
 use renga_testkit::world::{Fault, Faults, World};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,6 +37,8 @@ pub(crate) struct Bench {
     pub(crate) tune: fn(&mut Settings),
     /// Nobody gets letters unless a test says otherwise.
     pub(crate) mail: Option<Arc<dyn Mail>>,
+    /// Nor is there a certificate authority.
+    pub(crate) with_authority: bool,
     /// Of the plane that runs, or ran last. A plane never shares its ledger's threads with the one before it.
     store: Mutex<Option<Store>>,
     folder: tempfile::TempDir,
@@ -69,6 +71,7 @@ impl Bench {
             account,
             tune: |_| {},
             mail: None,
+            with_authority: false,
             store: Mutex::new(Some(store)),
             folder,
             lapse,
@@ -99,7 +102,7 @@ impl Bench {
         Plane { engine, faults: faults.clone(), tasks, stop }
     }
 
-    async fn engine(&self, faults: &Faults) -> Engine {
+    pub(crate) async fn engine(&self, faults: &Faults) -> Engine {
         let hands = self.world.hands(faults);
         let hands = Hands {
             runtime: hands.runtime,
@@ -108,6 +111,7 @@ impl Bench {
             routes: hands.routes,
             clock: hands.clock,
             mail: self.mail.clone(),
+            acme: self.with_authority.then_some(hands.acme as Arc<dyn Acme>),
         };
         *self.slot() = None;
         let store = reopen(&self.folder.path().join("ledger.db"), faults).await;

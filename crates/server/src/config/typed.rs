@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{mail::TypedMail, routing::TypedRouting, sizes::Size, tiers::TypedTier};
+use super::{acme::TypedAcme, mail::TypedMail, routing::TypedRouting, sizes::Size, tiers::TypedTier};
 
 /// Flags that every role takes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -85,6 +85,7 @@ pub(crate) struct Typed {
     pub(crate) routing: TypedRouting,
     pub(crate) site: Site,
     pub(crate) mail: Option<TypedMail>,
+    pub(crate) acme: Option<TypedAcme>,
     pub(crate) accounts: Accounts,
     pub(crate) dynos: Dynos,
     pub(crate) builds: Builds,

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
+use renga_acme::AcmeClient;
 use renga_api::{ApiState, Rendezvous, RendezvousTimes, serve_rendezvous};
 use renga_engine::{Engine, Gate, Hands, Settings};
 use renga_git::GitStore;
@@ -11,7 +12,7 @@ use renga_logs::LogStore;
 use renga_mail::SmtpMail;
 use renga_model::{Secret, StackName};
 use renga_node::NodeClient;
-use renga_ports::{Mail, SystemClock};
+use renga_ports::{Acme, Mail, SystemClock};
 use renga_router::{Issued, Issuer, UnixRouteFeed};
 use renga_store::{MasterKey, Store};
 use tokio::net::{TcpListener, UnixListener};
@@ -57,6 +58,7 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         routes: Arc::new(UnixRouteFeed::new(layout.router_control())),
         clock: Arc::new(SystemClock),
         mail: mail(config)?,
+        acme: acme(config)?,
     };
     let engine = Engine::new(store, hands, settings);
     engine.tell_lost_sizes().await.context("could not read the apps' sizes")?;
@@ -206,6 +208,12 @@ fn mail(config: &Config) -> Result<Option<Arc<dyn Mail>>> {
     Ok(Some(Arc::new(mail)))
 }
 
+fn acme(config: &Config) -> Result<Option<Arc<dyn Acme>>> {
+    let Some(settings) = &config.acme else { return Ok(None) };
+    let acme = AcmeClient::new(settings.clone()).context("could not set up [acme]")?;
+    Ok(Some(Arc::new(acme)))
+}
+
 fn log_store(layout: &Layout) -> Result<LogStore> {
     let logs = renga_logs::Config {
         root: layout.at("logs"),
@@ -253,7 +261,7 @@ fn serve_certificates(
     Ok(())
 }
 
-/// What was uploaded for a name; else it signs whatever name a client asks for: the authority is trusted only by those
+/// What was uploaded or fetched for a name; else it signs whatever name a client asks for: the authority is trusted only by those
 /// who took it in for this platform.
 struct Certificates {
     authority: Authority,

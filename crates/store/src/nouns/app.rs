@@ -54,10 +54,10 @@ impl Tx<'_> {
     pub fn app_insert(&self, app: &App) -> Result<(), StoreError> {
         let sql = "INSERT INTO app (id, name, owner, stack, build_stack, maintenance, deleted, buildpacks,
                 buildpack_provided_description, detected_buildpack, repo_bytes, slug_bytes, features_on,
-                features_off, created_at, updated_at, released_at, locked)
+                features_off, created_at, updated_at, released_at, locked, acm)
              VALUES (:id, :name, :owner, :stack, :build_stack, :maintenance, :deleted, :buildpacks, :description,
                 :detected, :repo_bytes, :slug_bytes, :features_on, :features_off, :created_at, :updated_at,
-                :released_at, :locked)";
+                :released_at, :locked, :acm)";
         self.app_write("insert an app", sql, app).map(drop)
     }
 
@@ -68,7 +68,7 @@ impl Tx<'_> {
                 buildpack_provided_description = :description, detected_buildpack = :detected,
                 repo_bytes = :repo_bytes, slug_bytes = :slug_bytes, features_on = :features_on,
                 features_off = :features_off, created_at = :created_at, updated_at = :updated_at,
-                released_at = :released_at, locked = :locked
+                released_at = :released_at, locked = :locked, acm = :acm
              WHERE id = :id";
         match self.app_write("update an app", sql, app)? {
             0 => Err(StoreError::not_found("app")),
@@ -105,6 +105,7 @@ impl Tx<'_> {
                 ":updated_at": micros(app.updated_at),
                 ":released_at": app.released_at.map(micros),
                 ":locked": app.locked,
+                ":acm": app.acm,
             },
         )
     }
@@ -119,6 +120,7 @@ pub(super) fn app(c: &Cells<'_>) -> Result<App, StoreError> {
         stack: c.name("stack")?,
         build_stack: c.name("build_stack")?,
         maintenance: c.get("maintenance")?,
+        acm: c.get("acm")?,
         locked: c.get("locked")?,
         deleted: c.get("deleted")?,
         buildpacks: buildpacks.into_iter().map(Buildpack).collect(),

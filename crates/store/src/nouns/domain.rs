@@ -99,10 +99,10 @@ impl Tx<'_> {
         let sealed = self.key.seal(SEALED_KEY, &id, to_json(&key_pem.expose()).as_bytes());
         self.change(
             "put a certificate",
-            "INSERT INTO sni_endpoint (id, app, name, chain_pem, sealed_key, facts, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO sni_endpoint (id, app, name, chain_pem, sealed_key, facts, created_at, updated_at, acm)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (id) DO UPDATE SET chain_pem = excluded.chain_pem, sealed_key = excluded.sealed_key,
-                facts = excluded.facts, updated_at = excluded.updated_at",
+                facts = excluded.facts, updated_at = excluded.updated_at, acm = excluded.acm",
             params![
                 id,
                 bytes(endpoint.app),
@@ -111,7 +111,8 @@ impl Tx<'_> {
                 sealed,
                 to_json(&endpoint.facts),
                 micros(endpoint.created_at),
-                micros(endpoint.updated_at)
+                micros(endpoint.updated_at),
+                endpoint.acm
             ],
         )
         .map(drop)
@@ -142,6 +143,7 @@ fn sni_endpoint(c: &Cells<'_>) -> Result<SniEndpoint, StoreError> {
         app: c.id("app")?,
         name: c.name("name")?,
         chain_pem: c.get("chain_pem")?,
+        acm: c.get("acm")?,
         facts: c.json("facts")?,
         created_at: c.time("created_at")?,
         updated_at: c.time("updated_at")?,

@@ -1,6 +1,7 @@
 //! One file per noun: its rows, and the methods that it gives to [`Read`](crate::Read) and [`Tx`](crate::Tx).
 
 mod account;
+mod acm;
 mod across;
 mod app;
 mod build;

@@ -64,6 +64,7 @@ pub(crate) fn app_of(owner: AccountId, name: &str) -> App {
         stack: "heroku-24".parse().unwrap(),
         build_stack: "host".parse().unwrap(),
         maintenance: false,
+        acm: false,
         locked: false,
         deleted: false,
         buildpacks: vec![],
@@ -200,6 +201,7 @@ pub(crate) fn sni_endpoint(app: &App) -> SniEndpoint {
         app: app.id,
         name: "calm-sea-10000".parse().unwrap(),
         chain_pem: "a chain".into(),
+        acm: false,
         facts: CertificateFacts {
             names: vec!["www.example.com".into()],
             subject: "/CN=www.example.com".into(),

@@ -6,6 +6,7 @@
 //! write. It runs its scenario with n = 1, 2, 3 ... until the n-th call or write is not met. What must hold afterwards
 //! is the test's business, except for what only the world can see ([`World::complaints`]).
 
+mod acme;
 mod faults;
 mod git;
 mod logs;
@@ -14,6 +15,7 @@ mod routes;
 mod runtime;
 mod state;
 
+pub use acme::WorldAcme;
 pub use faults::{Fault, Faults};
 pub use node::Delivery;
 pub use state::{Hands, ManualClock, World};

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::{
     Delivery, Faults,
+    acme::{Authority, WorldAcme},
     git::WorldGit,
     logs::WorldLogs,
     node::{Node, Presence},
@@ -45,6 +46,7 @@ pub(crate) struct State {
     pub(crate) told: BTreeSet<(AppId, u64)>,
     pub(crate) outputs: BTreeMap<String, Output>,
     pub(crate) table: RouteTable,
+    pub(crate) authority: Authority,
     /// Apps with a request under way, and for how long all others had none.
     pub(crate) requested: BTreeSet<AppId>,
     pub(crate) quiet_for: Duration,
@@ -132,6 +134,7 @@ pub struct Hands {
     pub git: Arc<WorldGit>,
     pub routes: Arc<WorldRoutes>,
     pub clock: Arc<ManualClock>,
+    pub acme: Arc<WorldAcme>,
 }
 
 impl Default for World {
@@ -150,6 +153,7 @@ impl World {
             logs: Arc::new(WorldLogs { world: world.clone() }),
             git: Arc::new(WorldGit { world: world.clone(), faults: faults.clone() }),
             clock: Arc::new(world.0.clock.clone()),
+            acme: Arc::new(WorldAcme { world: world.clone(), faults: faults.clone() }),
             routes: Arc::new(WorldRoutes { world, faults }),
         }
     }

@@ -44,3 +44,15 @@ pub(super) fn certificates(walk: &Walk) {
     });
     walk.delete(&path).gone_at(&path);
 }
+
+/// The loop that fetches certificates does not run here.
+pub(super) fn automatic(walk: &Walk) {
+    let body = json!({ "hostname": "auto.example.com", "sni_endpoint": null });
+    walk.platform.post("/apps/walked/domains", body).good();
+    walk.post("/apps/walked/acm", json!({})).seen_at("/apps/walked", |app| app["acm"] == true);
+    assert_eq!(walk.get("/apps/walked/domains/auto.example.com")["acm_status"], "pending");
+    walk.patch("/apps/walked/acm", json!({ "acm_refresh": true }))
+        .seen_at("/apps/walked", |app| app["acm"] == true);
+    walk.delete("/apps/walked/acm").seen_at("/apps/walked", |app| app["acm"] == false);
+    assert!(walk.get("/apps/walked/domains/auto.example.com")["acm_status"].is_null());
+}

@@ -53,6 +53,7 @@ const WALKS: &[fn(&Walk)] = &[
     catalogue::catalogue,
     domains::domains,
     domains::certificates,
+    domains::automatic,
     processes::formation,
     processes::dynos,
     processes::restarts,
