@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use renga_model::{
-    AttachClient, Build, BuildSource, BuildStatus, ConfigVars, Dyno, DynoEvent, DynoId, DynoState, Exit,
-    ExitReason, LogLine, LogSource, OneOff, Release, ReleaseId, ReleaseStatus, Secret, SlugId, SlugUpload,
-    Worker,
+    AcmName, AttachClient, Build, BuildSource, BuildStatus, ConfigVars, Dyno, DynoEvent, DynoId, DynoState,
+    Exit, ExitReason, Hostname, LogLine, LogSource, OneOff, Release, ReleaseId, ReleaseStatus, Secret,
+    SlugId, SlugUpload, Worker,
 };
 use renga_store::{BuildCache, OrNone, Sleep, Slot, StepKey, StoreError};
 
@@ -380,6 +380,25 @@ async fn sleep_begins_and_ends() {
     .await;
 }
 
+/// Tables that no app has rows in.
+const UNRELATED: [&str; 15] = [
+    "acme_account",
+    "counter",
+    "letter",
+    "oauth_client",
+    "one_time",
+    "recovery_code",
+    "setting",
+    "source",
+    "ssh_key",
+    "team",
+    "team_invitation",
+    "team_member",
+    "token",
+    "token_earlier",
+    "two_factor",
+];
+
 #[tokio::test]
 async fn everything_of_an_app_goes_with_it() {
     let (ledger, app) = Ledger::with_app().await;
@@ -410,7 +429,9 @@ async fn everything_of_an_app_goes_with_it() {
         assert_eq!(tx.favorite_list(bob.id)?, [id]);
         let endpoint = sni_endpoint(&app);
         tx.sni_endpoint_put(&endpoint, &Secret::new("a key"))?;
-        tx.domain_insert(&domain(&app, "www.example.com", Some(endpoint.id)))?;
+        let domain = domain(&app, "www.example.com", Some(endpoint.id));
+        tx.domain_insert(&domain)?;
+        tx.acm_name_insert(&AcmName::new(domain.hostname, domain.id, at(1)))?;
         tx.step_start(StepKey { workflow: "build", run: id.uuid(), name: "x" }, id, at(1)).map(drop)
     })
     .await;
@@ -426,28 +447,17 @@ async fn everything_of_an_app_goes_with_it() {
         };
         tables.iter().map(String::as_str).filter(|table| rows(table).unwrap() > 0).collect()
     };
-    let unrelated = [
-        "counter",
-        "letter",
-        "oauth_client",
-        "one_time",
-        "recovery_code",
-        "setting",
-        "source",
-        "ssh_key",
-        "team",
-        "team_invitation",
-        "team_member",
-        "token",
-        "token_earlier",
-        "two_factor",
-    ];
-    let expected: Vec<_> = tables.iter().map(String::as_str).filter(|t| !unrelated.contains(t)).collect();
+    let expected: Vec<_> = tables.iter().map(String::as_str).filter(|t| !UNRELATED.contains(t)).collect();
     assert_eq!(filled(), expected, "the test fills every table that belongs to apps");
     assert!(ledger.store.write(move |tx| tx.app_delete(id)).await.unwrap());
     // That it is gone is for whoever keeps routes to hear, who clears the marks when he reads everything anew.
-    assert_eq!(filled(), ["account", "key_check", "route_mark"]);
+    assert_eq!(filled(), ["account", "acm_name", "key_check", "route_mark"]);
     ledger.store.write(|tx| tx.route_marks_clear()).await.unwrap();
+    // What may still stand in DNS for a name has to be taken away first: it is due at once.
+    let due = ledger.store.read(|read| read.acm_name_due(at(0))).await.unwrap();
+    assert_eq!(due.iter().map(Hostname::as_str).collect::<Vec<_>>(), ["www.example.com"]);
+    let gone = ledger.store.write(move |tx| tx.acm_name_delete(&due[0], 1)).await.unwrap();
+    assert!(gone);
     assert_eq!(filled(), ["account", "key_check"]);
 }
 
