@@ -8,10 +8,10 @@
 //!
 //! ```text
 //!             thread 0 .. n, each alone with its sockets, its connections to dynos and its buffer of lines
-//!             ┌────────────────────────────────────────────────────────────────────────┐
-//! client ──> door ──> h1 ──> intake ──> carry ──> forward (hold, choose, connect)        │
-//!             │                           └──> transfer (ask, relay) or pipe <──> dyno    │
-//!             └─────────────────────────┬──────────────────────┬────────────────────────┘
+//!             ┌────────────────────────────────────────────────────────────────────────────┐
+//! client ──> door ──> h1, h2 ──> intake ──> carry ──> forward (hold, choose, connect)      │
+//!             │                               └──> transfer (ask, relay) or pipe <──> dyno │
+//!             └─────────────────────────┬──────────────────────┬───────────────────────────┘
 //!                          table (read once per request)   journal ──> directory/log/*.seg ──> server
 //!                                       ^
 //! server ── UnixRouteFeed ──> directory/control.sock        server <── certificates socket <── router
