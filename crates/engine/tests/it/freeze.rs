@@ -8,7 +8,7 @@ use renga_testkit::world::{Fault, Faults};
 
 use crate::{
     plane::{Bench, Plane, until},
-    sleep::{QUIET, app_of, are_idle, are_up, lines_of, survive, web},
+    sleep::{QUIET, app_of, are_idle, are_up, lines_of, survive, tells, web},
 };
 
 async fn cold_bench() -> Bench {
@@ -52,7 +52,7 @@ async fn a_request_finds_it_as_it_was() {
     let before = web_dyno(&bench, &app).await;
     let told = bench.world.log(app.id).len();
     freezes(&bench, &app).await;
-    assert_eq!(lines_of(&bench, &app, "web.1", told), ["Idling"]);
+    tells(&bench, &app, "web.1", told, &["Idling"]).await;
     let why = plane.engine.why(app.id, Some("web.1")).await.unwrap().dynos.remove(0);
     assert_eq!(why.seen.map(|seen| seen.state), Some("frozen"));
     assert!(why.because.contains("the next request thaws it") && why.next_at.is_some(), "{}", why.because);
@@ -60,17 +60,14 @@ async fn a_request_finds_it_as_it_was() {
     // It is a row: another server finds it so, and leaves it so.
     plane.kill().await;
     let plane = bench.start(&Faults::none()).await;
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    let writes = bench.writes();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.rests().await;
     assert!(is_frozen(&bench, &app).await);
-    assert_eq!(bench.writes(), writes, "being frozen costs no writes");
 
     let told = bench.world.log(app.id).len();
     bench.world.requests(&[app.id], Duration::ZERO);
     wakes(&bench, &app).await;
     assert_eq!(web_dyno(&bench, &app).await.id, before.id, "no other was started");
-    assert_eq!(lines_of(&bench, &app, "web.1", told), ["Unidling"]);
+    tells(&bench, &app, "web.1", told, &["Unidling"]).await;
     plane.kill().await;
 }
 
@@ -92,7 +89,7 @@ async fn its_time_in_the_freezer_ends() {
         "Process exited with status 143",
         "State changed from up to down",
     ];
-    assert_eq!(lines_of(&bench, &app, "web.1", told), stopped);
+    tells(&bench, &app, "web.1", told, &stopped).await;
     bench.world.requests(&[app.id], Duration::ZERO);
     wakes(&bench, &app).await;
     plane.kill().await;

@@ -133,6 +133,21 @@ impl Bench {
         store.read(f).await.unwrap()
     }
 
+    /// Waits until the log has every line that the ledger holds for it.
+    pub(crate) async fn all_told(&self) {
+        until("the last lines", async || self.read(|read| read.outbox_after(0, 1)).await.is_empty()).await;
+    }
+
+    /// Waits for a minute in which the ledger is not written: what was under way may end before it.
+    pub(crate) async fn rests(&self) {
+        until("a minute without a write", async || {
+            let writes = self.writes();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            self.writes() == writes
+        })
+        .await;
+    }
+
     /// Write requests that the ledger has met since its plane was started.
     pub(crate) fn writes(&self) -> u64 {
         self.slot().as_ref().unwrap().writer_counts().requests

@@ -27,11 +27,8 @@ pub(crate) async fn app_of(bench: &Bench, plane: &Plane, size: &str) -> App {
     let changes = vec![change("web", 1, size), change("worker", 1, size)];
     plane.engine.formation_update(&app, &bench.account, changes).await.unwrap();
     until("web and worker", async || are_up(bench, &app, size).await).await;
-    // A predecessor of another size leaves its row first, its last lines a moment later.
-    let count = |line: &str| bench.world.log(app.id).iter().filter(|seen| seen.as_str() == line).count();
-    let (start, end) = ("State changed from created to starting", "State changed from up to down");
-    let over = || count(&format!("heroku[web.1]: {end}")) + 1 >= count(&format!("heroku[web.1]: {start}"));
-    until("the predecessor's last line", async || over()).await;
+    // A line is told a moment after the row that it tells of, a predecessor's last one after its row has gone.
+    bench.all_told().await;
     app
 }
 
@@ -61,6 +58,12 @@ async fn falls_asleep(bench: &Bench, app: &App) {
     until("sleep", async || are_idle(bench, app).await).await;
 }
 
+/// These lines and no others: each is on its way when the row says what it tells of.
+pub(crate) async fn tells(bench: &Bench, app: &App, ps: &str, since: usize, lines: &[&str]) {
+    bench.all_told().await;
+    assert_eq!(lines_of(bench, app, ps, since), lines);
+}
+
 pub(crate) fn lines_of(bench: &Bench, app: &App, ps: &str, since: usize) -> Vec<String> {
     let of = format!("heroku[{ps}]: ");
     bench.world.log(app.id)[since..]
@@ -82,8 +85,8 @@ async fn without_traffic_it_sleeps_and_a_request_wakes_it() {
         "Process exited with status 143",
         "State changed from up to down",
     ];
-    assert_eq!(lines_of(&bench, &app, "web.1", told), slept);
-    assert_eq!(lines_of(&bench, &app, "worker.1", told), slept);
+    tells(&bench, &app, "web.1", told, &slept).await;
+    tells(&bench, &app, "worker.1", told, &slept).await;
 
     let why = plane.engine.why(app.id, Some("web.1")).await.unwrap().dynos.remove(0);
     assert_eq!(why.seen.map(|seen| seen.state), Some("idle"));
@@ -94,19 +97,15 @@ async fn without_traffic_it_sleeps_and_a_request_wakes_it() {
     let before = bench.world.table().generation;
     let plane = bench.start(&Faults::none()).await;
     until("the table of the new server", async || bench.world.table().generation > before).await;
-    let empty = async || bench.read(|read| read.outbox_after(0, 1)).await.is_empty();
-    until("the outbox to be empty", empty).await;
-    let writes = bench.writes();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.rests().await;
     assert!(are_idle(&bench, &app).await);
-    assert_eq!(bench.writes(), writes, "sleeping costs no writes");
 
     let told = bench.world.log(app.id).len();
     bench.world.requests(&[app.id], Duration::ZERO);
     until("both up again", async || are_up(&bench, &app, "eco").await).await;
     let started = ["State changed from down to starting", "Starting process with command `serve`"];
     let woken = [["Unidling"].as_slice(), &started, &["State changed from starting to up"]].concat();
-    assert_eq!(lines_of(&bench, &app, "web.1", told), woken);
+    tells(&bench, &app, "web.1", told, &woken).await;
     assert_eq!(bench.world.complaints(), Vec::<String>::new());
     plane.kill().await;
 }
