@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -37,6 +38,26 @@ pub(crate) struct ClientIo {
 impl ClientIo {
     pub(crate) fn new(stream: Stream, write_timeout: Duration, stalled: Arc<AtomicBool>) -> Self {
         Self { stream, write_timeout, waiting: None, stalled }
+    }
+
+    /// Whether the other side has torn the connection down. Costs a system call.
+    pub(crate) fn is_broken(&self) -> bool {
+        !matches!(self.tcp().take_error(), Ok(None))
+    }
+
+    /// From here on the end of the socket is a reset, unless it is told otherwise: what has been sent must not look
+    /// whole.
+    pub(crate) fn end_by_reset(&self, reset: bool) {
+        if let Err(error) = SockRef::from(self.tcp()).set_linger(reset.then_some(Duration::ZERO)) {
+            tracing::debug!(%error, "could not choose how a client's socket ends");
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
     }
 
     /// Passes a write's result on; one that has waited too long fails.

@@ -9,7 +9,6 @@
 
 use std::{
     future::{Future, poll_fn},
-    io,
     pin::{Pin, pin},
     rc::Rc,
     sync::atomic::Ordering,
@@ -34,23 +33,25 @@ use crate::{
         scan::Scan,
     },
     intake::{self, Denial, Intake},
+    interim::Interim,
+    last_word::LastWord,
     pages, pipe,
     thread::Thread,
     transfer::push_body,
     watch::Watch,
 };
 
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// What an HTTP/2 client that knows us says first, as HTTP/1 reads it: a head.
 const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 /// The end of a body in chunks.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// What a chunk has before and behind its data, at most.
 const CHUNK_FRAME_BYTES: usize = 32;
-/// A client that we leave in the middle of its request may send this much more, this long, so that it comes to read
-/// why: closed at once, its kernel would throw our answer away.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A client that we leave in the middle of its request may go on sending, so that it comes to read why: closed at once,
+/// its kernel would throw our answer away. It is left when it pauses for this long, has sent this much more, or when the
+/// time for a next head would be over. Nothing of it is kept.
+const LINGER_PAUSE: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What comes next on the connection.
 enum Next {
@@ -78,10 +79,15 @@ pub(crate) struct H1 {
     is_head: bool,
     /// Something of the answer may be on its way.
     answer_sent: bool,
-    /// `100 Continue` is still to be said.
-    interim: &'static [u8],
+    interim: Interim,
     /// The last chunk has gone to the dyno.
     body_ended: bool,
+    /// The answer's head has been written, at least into `out`.
+    begun: bool,
+    /// Its end is the connection's end: broken off, it must not look whole.
+    until_close: bool,
+    /// The client has ended its side.
+    last_word: Option<Box<LastWord>>,
 }
 
 /// Serves until the connection ends. What is left then, if the client turns out to speak HTTP/2.
@@ -122,8 +128,11 @@ impl H1 {
             keep_alive: true,
             is_head: false,
             answer_sent: false,
-            interim: b"",
+            interim: Interim::default(),
             body_ended: true,
+            begun: false,
+            until_close: false,
+            last_word: None,
         }
     }
 
@@ -190,9 +199,10 @@ impl H1 {
     async fn carry(&mut self, intake: Intake, watch: &mut Watch) -> bool {
         let Intake { mut exchange, mut outgoing, framing, keep_alive, version, expects_continue } = intake;
         self.body_ended = !outgoing.has_body;
-        self.interim = if expects_continue && outgoing.has_body { CONTINUE } else { b"" };
+        self.interim = Interim::new(expects_continue && outgoing.has_body);
         (self.framing, self.version, self.keep_alive) = (framing, version, keep_alive);
         self.is_head = outgoing.is_head;
+        (self.begun, self.last_word) = (false, None);
         match carry(&mut exchange, &mut outgoing, self, watch).await {
             Outcome::Answered { ended: true } => {
                 self.input.release(&self.thread.shelf);
@@ -205,6 +215,7 @@ impl H1 {
             }
             Outcome::Broken => false,
             Outcome::Switched(connection) => {
+                self.skip_said();
                 pipe::run(exchange, &mut self.io, &mut self.input, &mut self.out, connection).await;
                 false
             }
@@ -222,28 +233,40 @@ impl H1 {
 
     /// Ends our side; if the client may still be sending, takes it for a moment. Always false.
     async fn close(&mut self, linger: bool) -> bool {
+        if self.until_close {
+            self.io.end_by_reset(false);
+        }
         let io = &mut self.io;
         if poll_fn(|cx| Pin::new(&mut *io).poll_shutdown(cx)).await.is_err() || !linger {
             return false;
         }
+        let end = Instant::now() + self.thread.shared.config.limits.header_read_timeout;
+        let (mut watch, mut pause) = (Watch::default(), Instant::now() + LINGER_PAUSE);
         let mut left = LINGER_BYTES_MAX;
-        let drained = poll_fn(|cx| {
-            loop {
-                self.input.clear();
-                self.input.prepare(&self.thread.shelf);
-                match self.input.poll_fill(cx, &mut self.io, u64::MAX) {
-                    Poll::Ready(Ok(bytes)) if bytes > 0 && bytes < left => left -= bytes,
-                    Poll::Ready(_ended) => return Poll::Ready(()),
-                    Poll::Pending => {
-                        self.input.release(&self.thread.shelf);
-                        return Poll::Pending;
-                    }
-                }
-            }
-        });
         // Whether it ended or its time did, we have done what we could.
-        let _either = tokio::time::timeout(LINGER, drained).await;
+        poll_fn(|cx| {
+            while let Poll::Ready(taken) = self.poll_discard(cx) {
+                let now = Instant::now();
+                left = left.saturating_sub(taken);
+                if taken == 0 || left == 0 || now >= end {
+                    return Poll::Ready(());
+                }
+                pause = now + LINGER_PAUSE;
+            }
+            watch.poll(cx, pause.min(end))
+        })
+        .await;
         false
+    }
+
+    /// Reads what nobody wants. How much that was: nothing, at the end.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        self.input.clear();
+        self.input.prepare(&self.thread.shelf);
+        let taken = self.input.poll_fill(cx, &mut self.io, u64::MAX).map(|read| read.unwrap_or(0));
+        self.input.clear();
+        self.input.release(&self.thread.shelf);
+        taken
     }
 
     // === a body ===
@@ -252,15 +275,21 @@ impl H1 {
         if self.door.stalled.load(Ordering::Relaxed) { Code::H28 } else { Code::H27 }
     }
 
-    fn poll_say(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.interim.is_empty() {
-            let written = ready!(Pin::new(&mut self.io).poll_write(cx, self.interim))?;
-            self.interim = &self.interim[written..];
-            if self.interim.is_empty() {
-                return Pin::new(&mut self.io).poll_flush(cx);
-            }
+    /// The request is whole, though perhaps not all of it has been taken.
+    fn is_whole(&self) -> bool {
+        match &self.framing {
+            _ if self.body_ended => true,
+            Framing::Length(left) => self.input.len() as u64 >= *left,
+            // Taking it will show.
+            _ => true,
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// What has been sent ahead of a head is not sent again.
+    fn skip_said(&mut self) {
+        if let Some(last_word) = &mut self.last_word {
+            self.out.consume(last_word.send());
+        }
     }
 
     fn poll_length(&mut self, cx: &mut Context<'_>, into: &mut Buffer) -> Poll<Result<bool, Code>> {
@@ -318,7 +347,7 @@ impl ClientSide for H1 {
         if self.body_ended {
             return Poll::Ready(Ok(false));
         }
-        if ready!(self.poll_say(cx)).is_err() {
+        if ready!(self.interim.poll_say(cx, &mut self.io)).is_err() {
             return Poll::Ready(Err(self.failed()));
         }
         match self.framing {
@@ -333,25 +362,32 @@ impl ClientSide for H1 {
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // What it sends meanwhile is its next request. One block of it is enough to know that it is there.
-        while self.input.len() < BLOCK_BYTES {
+        while self.last_word.is_none() && self.input.len() < BLOCK_BYTES {
             self.input.prepare(&self.thread.shelf);
             if !self.input.make_room(BLOCK_BYTES) {
                 break;
             }
             match self.input.poll_fill(cx, &mut self.io, u64::MAX) {
                 Poll::Ready(Ok(bytes)) if bytes > 0 => {}
-                Poll::Ready(_ended) => return Poll::Ready(()),
+                Poll::Ready(Ok(_ended)) if self.is_whole() => {
+                    // Nobody waits for a word to go on who has nothing more to say.
+                    self.interim.withdraw();
+                    self.last_word = Some(Box::new(LastWord::new(!self.begun)));
+                }
+                Poll::Ready(_gone) => return Poll::Ready(()),
                 Poll::Pending => {
                     self.input.release(&self.thread.shelf);
                     break;
                 }
             }
         }
-        Poll::Pending
+        let Some(last_word) = &mut self.last_word else { return Poll::Pending };
+        last_word.poll_gone(cx, &mut self.io, self.out.is_empty(), !self.begun)
     }
 
     fn inform(&mut self, passing: &Passing<'_>) {
-        if self.version == Version::Http11 {
+        // A client that does not read hears less of what is not the answer, and holds no more than this.
+        if self.version == Version::Http11 && self.out.len() < BLOCK_BYTES {
             passing.write(&mut self.out, self.version, Wrap::Raw, false);
         }
     }
@@ -360,13 +396,16 @@ impl ClientSide for H1 {
         let framed = ends || self.is_head || passing.length().is_some();
         let wrap = if framed || self.version == Version::Http10 { Wrap::Raw } else { Wrap::Chunked };
         // A client of before chunks reads to the end of the connection.
-        self.keep_alive &= (framed || wrap == Wrap::Chunked) && !self.thread.closing.is_cancelled();
-        if self.interim.len() == CONTINUE.len() {
-            // The answer says whether to go on.
-            self.interim = b"";
+        self.until_close = !framed && wrap == Wrap::Raw && !passing.switch;
+        if self.until_close {
+            self.io.end_by_reset(true);
         }
+        self.keep_alive &= !self.until_close && !self.thread.closing.is_cancelled();
+        // The answer says whether to go on.
+        self.interim.withdraw();
         // What is still there of an answer before the answer may have gone out in part.
         self.answer_sent = !self.out.is_empty();
+        self.begun = true;
         self.out.prepare(&self.thread.shelf);
         passing.write(&mut self.out, self.version, wrap, !self.keep_alive && !passing.switch);
         Ok(wrap)
@@ -384,14 +423,11 @@ impl ClientSide for H1 {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, _last: bool) -> Poll<Result<(), Code>> {
-        // Nothing goes out within `100 Continue`.
-        if !self.interim.is_empty()
-            && self.interim.len() < CONTINUE.len()
-            && ready!(self.poll_say(cx)).is_err()
-        {
+        if ready!(self.interim.poll_clear(cx, &mut self.io)).is_err() {
             return Poll::Ready(Err(self.failed()));
         }
         self.answer_sent = true;
+        self.skip_said();
         let sent = match ready!(self.out.poll_drain(cx, &mut self.io)) {
             Ok(()) => ready!(Pin::new(&mut self.io).poll_flush(cx)),
             Err(error) => Err(error),

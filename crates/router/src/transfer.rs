@@ -142,16 +142,25 @@ impl<'a, C: ClientSide> Transfer<'a, C> {
 
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Code> {
         loop {
-            let due = !matches!(self.turn, Turn::Ended(_)) && self.outgoing.bytes.len() < BLOCK_BYTES / 2;
-            let more = due && self.poll_client(cx)?;
+            // What is there goes out in one write, in however small pieces it came.
+            let mut more = true;
+            while more && self.is_due() {
+                more = self.poll_client(cx)?;
+            }
             if self.poll_write(cx).is_pending() {
                 return Ok(());
             }
             // Everything has gone out. Unless the client was asked and had nothing, nobody would wake us for more.
-            if matches!(self.turn, Turn::Ended(_)) || (due && !more) {
+            if matches!(self.turn, Turn::Ended(_)) || !more {
+                self.wait();
                 return Ok(());
             }
         }
+    }
+
+    /// There is room for more of the client's body.
+    fn is_due(&self) -> bool {
+        !matches!(self.turn, Turn::Ended(_)) && self.outgoing.bytes.len() < BLOCK_BYTES / 2
     }
 
     /// Whether bytes of the body have come.
@@ -165,12 +174,12 @@ impl<'a, C: ClientSide> Transfer<'a, C> {
             }
             Poll::Ready(Ok(false)) => self.turn = Turn::Ended(Instant::now()),
             Poll::Ready(Err(code)) => return Err(code),
-            Poll::Pending if self.outgoing.bytes.is_empty() => self.wait(),
             Poll::Pending => {}
         }
         Ok(false)
     }
 
+    /// The dyno has all there is.
     fn wait(&mut self) {
         if matches!(self.turn, Turn::Moving(_)) {
             self.turn = Turn::Waiting(Instant::now());
@@ -326,12 +335,7 @@ impl<'a, C: ClientSide> Transfer<'a, C> {
         body: &mut Body,
     ) -> Poll<Result<(), Code>> {
         loop {
-            if !body.ended && !self.dyno.input.is_empty() {
-                self.client.out().prepare(self.shelf);
-                let taken = body.take(self.dyno.input.unread(), self.client.out())?;
-                self.dyno.input.consume(taken.consumed);
-                exchange.note_bytes(taken.body as u64);
-            }
+            self.take(exchange, body)?;
             if body.ended && self.upload_ended() {
                 exchange.part();
             }
@@ -349,6 +353,21 @@ impl<'a, C: ClientSide> Transfer<'a, C> {
             }
             std::task::ready!(self.poll_more(cx, exchange, body))?;
         }
+    }
+
+    /// What one read has brought goes to the client in one write, in however small pieces it came.
+    fn take(&mut self, exchange: &mut Exchange, body: &mut Body) -> Result<(), Code> {
+        while !body.ended && !self.dyno.input.is_empty() {
+            let out = self.client.out();
+            if !out.is_empty() && out.room() < ROOM_BYTES_MIN {
+                break;
+            }
+            out.prepare(self.shelf);
+            let taken = body.take(self.dyno.input.unread(), out)?;
+            self.dyno.input.consume(taken.consumed);
+            exchange.note_bytes(taken.body as u64);
+        }
+        Ok(())
     }
 
     /// Reads from the dyno: straight into what goes to the client, if nothing has to be done to it.
@@ -397,6 +416,8 @@ struct Taken {
 
 /// What a chunk has before and behind its data, at most.
 const CHUNK_FRAME_BYTES: usize = 20;
+/// With less room than this, what is there goes out first.
+const ROOM_BYTES_MIN: usize = 256;
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 impl Body {

@@ -37,6 +37,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) options: Options<'a>,
     /// Of an answer that has no body all the same (`HEAD`, 304): what it says of the length.
     pub(crate) said_length: Option<u64>,
+    /// Both a length and chunks, or chunks in an answer of before there were any: the chunks count, and the connection is
+    /// not used again.
+    pub(crate) doubtful: bool,
     pub(crate) has_server: bool,
     pub(crate) keep_alive: Option<&'a [u8]>,
     pub(crate) upgrade: Option<&'a [u8]>,
@@ -93,6 +96,7 @@ impl<'a> Head<'a> {
             framing: Framing::Empty,
             options: Options::default(),
             said_length: None,
+            doubtful: false,
             has_server: false,
             keep_alive: None,
             upgrade: None,
@@ -126,6 +130,7 @@ impl<'a> Head<'a> {
             None => facts.said_length.map_or(Framing::UntilClose, Framing::Length),
         };
         if coding.is_some() {
+            facts.doubtful = facts.said_length.is_some() || self.version == Version::Http10;
             facts.said_length = None;
         }
         Ok(facts)
@@ -133,7 +138,7 @@ impl<'a> Head<'a> {
 
     /// Whether the connection can carry another request when this answer has ended.
     pub(crate) fn keeps_connection(&self, facts: &Facts<'_>) -> bool {
-        let ends = matches!(facts.framing, Framing::UntilClose) || facts.options.close;
+        let ends = matches!(facts.framing, Framing::UntilClose) || facts.options.close || facts.doubtful;
         !ends && (self.version != Version::Http10 || facts.options.keep_alive)
     }
 }
@@ -168,8 +173,13 @@ mod tests {
         );
         assert_eq!(
             read("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nContent-Length: 3\n\n", false),
-            of("chunked", true)
+            of("chunked", false)
         );
+        assert_eq!(
+            read("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n", false),
+            of("chunked", false)
+        );
+        assert_eq!(read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false), of("chunked", true));
         assert_eq!(read("HTTP/1.1 200 OK\r\n\r\n", false), of("close", false));
         assert_eq!(read("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n", false), of("3", false));
         assert_eq!(

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use renga_model::WebState;
+use renga_router::Limits;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::rig::{Backend, Rig, app, dyno, short_limits};
+use crate::rig::{Backend, Rig, app, dyno, patient_limits, short_limits};
 
 const REQUEST: &str = "method=GET path=\"/\" host=app.localhost request_id=ID fwd=\"127.0.0.1\"";
 const PROTOCOL: &str = "protocol=http1.1 tls=false tls_version=unknown";
@@ -30,7 +31,7 @@ async fn no_such_app_has_a_page_and_no_line() {
 
 #[tokio::test]
 async fn apps_without_dynos_say_why() {
-    let mut rig = Rig::start().await;
+    let mut rig = Rig::hasty().await;
     for (web, status, start) in [
         (WebState::Crashed, 503, "at=error code=H10 desc=\"App crashed\""),
         (WebState::NoWeb, 503, "at=error code=H14 desc=\"No web processes running\""),
@@ -84,9 +85,7 @@ async fn assert_silent(stream: &TcpStream) {
 
 #[tokio::test]
 async fn h11_when_too_many_are_in_flight() {
-    let mut limits = short_limits();
-    limits.in_flight_per_dyno = 1;
-    limits.first_byte_timeout = Duration::from_secs(5);
+    let limits = Limits { in_flight_per_dyno: 1, ..patient_limits() };
     let mut rig = Rig::with(limits).await;
     let (say, told) = tokio::sync::watch::channel(false);
     let backend = Backend::start(move |mut client| {
@@ -114,7 +113,7 @@ async fn h11_when_too_many_are_in_flight() {
 
 #[tokio::test]
 async fn h12_when_the_first_byte_is_late() {
-    let (mut rig, backend) = (Rig::start().await, Backend::says_and_waits("").await);
+    let (mut rig, backend) = (Rig::hasty().await, Backend::says_and_waits("").await);
     rig.serve(&[backend.address]).await;
     let reply = rig.get("/").await;
     assert_eq!(reply.status, 503);
@@ -163,7 +162,7 @@ async fn dynos_that_answer_badly() {
 #[tokio::test]
 async fn answers_that_stop_in_the_middle() {
     const PART: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
-    let mut rig = Rig::start().await;
+    let mut rig = Rig::hasty().await;
     let closes = Backend::says(PART).await;
     rig.serve(&[closes.address]).await;
     let mut client = rig.client().await;
@@ -244,7 +243,7 @@ async fn h19_when_the_dyno_does_not_take_the_connection() {
     {
         filling.push(stream);
     }
-    let mut rig = Rig::start().await;
+    let mut rig = Rig::hasty().await;
     rig.serve(&[address]).await;
     assert_eq!(rig.get("/").await.status, 503);
     let start = "at=error code=H19 desc=\"Backend connection timeout\"";
@@ -271,9 +270,7 @@ async fn refusing_address() -> std::net::SocketAddr {
 
 #[tokio::test]
 async fn h27_when_the_client_leaves() {
-    let mut limits = short_limits();
-    limits.first_byte_timeout = Duration::from_secs(60);
-    let mut rig = Rig::with(limits).await;
+    let mut rig = Rig::start().await;
     let (seen, mut saw) = tokio::sync::mpsc::unbounded_channel();
     let backend = Backend::start(move |mut client| {
         let seen = seen.clone();
@@ -312,7 +309,7 @@ async fn h27_when_the_client_leaves() {
 
 #[tokio::test]
 async fn h28_when_the_client_stalls() {
-    let mut rig = Rig::start().await;
+    let mut rig = Rig::hasty().await;
     let backend = Backend::mirror().await;
     rig.serve(&[backend.address]).await;
     let mut client = rig.client().await;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
-use crate::rig::{Backend, DEADLINE, Rig, config, short_limits};
+use crate::rig::{Backend, Rig, config, patient_limits};
 
 /// Answers once `told` says so.
 async fn waiting(
@@ -26,14 +26,14 @@ async fn waiting(
 
 #[tokio::test]
 async fn requests_under_way_end_and_nothing_new_begins() {
-    let mut limits = short_limits();
-    limits.first_byte_timeout = DEADLINE;
-    let mut rig = Rig::with(limits).await;
+    let mut rig = Rig::start().await;
     let (say, told) = tokio::sync::watch::channel(false);
     let (seen, mut saw) = tokio::sync::mpsc::unbounded_channel();
     let backend = waiting(told, seen).await;
     rig.serve(&[backend.address]).await;
     let mut idle = rig.client().await;
+    idle.send("GET / HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n").await;
+    assert_eq!(idle.reply().await.status, 404);
     let mut busy = rig.client().await;
     busy.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
     saw.recv().await.unwrap();
@@ -52,9 +52,7 @@ async fn requests_under_way_end_and_nothing_new_begins() {
 #[tokio::test]
 async fn what_outlasts_the_drain_is_cut_and_told() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
-    let mut limits = short_limits();
-    limits.first_byte_timeout = DEADLINE;
-    let mut config = config(&directory, limits);
+    let mut config = config(&directory, patient_limits());
     config.drain_timeout = Duration::from_millis(100);
     let mut rig = Rig::from(directory, config).await;
     let (_say, told) = tokio::sync::watch::channel(false);

@@ -11,7 +11,7 @@ const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade
 /// The request's body is HTTP, what follows is not: a dyno that switches before it has the body mixes both up.
 #[tokio::test]
 async fn a_dyno_switches_behind_the_request_and_not_within_it() {
-    let mut rig = Rig::start().await;
+    let mut rig = Rig::hasty().await;
     let polite = Backend::start(|mut client| async move {
         let Some(head) = client.head().await else { return };
         let body = client.body(&head, false).await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use renga_router::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -13,7 +12,7 @@ use crate::{
     corpus::one_thread,
     hostile::{GROWTH_MEGABYTES_MAX, resident_megabytes},
     recorder::Recorder,
-    rig::{Backend, DEADLINE, Rig, short_limits},
+    rig::{Backend, DEADLINE, Rig},
 };
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -231,9 +230,7 @@ async fn frames_that_mean_nothing_change_nothing() {
 #[tokio::test]
 async fn windows_that_open_by_a_byte_hold_little() {
     const STREAMS: u32 = 50;
-    // The test's own dynos share its one thread.
-    let limits = Limits { connect_timeout: DEADLINE, first_byte_timeout: DEADLINE, ..short_limits() };
-    let mut rig = Rig::with(limits).await;
+    let mut rig = Rig::start().await;
     let dyno = Backend::start(|mut client| async move {
         let Some(head) = client.head().await else { return };
         if !head.starts_with("GET /endless ") {

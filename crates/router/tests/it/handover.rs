@@ -11,7 +11,7 @@ use std::{
 use renga_router::{Listeners, Router};
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::rig::{Backend, Peer, app, config, dyno, short_limits};
+use crate::rig::{Backend, Peer, app, config, dyno, patient_limits};
 
 /// Those who connect at one time. Each asks once, and comes again.
 const CLIENTS: usize = 32;
@@ -28,7 +28,7 @@ fn again(listeners: &Listeners) -> Listeners {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_connection_is_refused_reset_or_left_waiting() {
     let (directory, backend) = (Arc::new(tempfile::tempdir().unwrap()), Backend::mirror().await);
-    let mut config = config(&directory, short_limits());
+    let mut config = config(&directory, patient_limits());
     config.threads = THREADS[0];
     let mut listeners = Listeners::bind(&config).unwrap();
     let address = listeners.addresses().unwrap().http;

@@ -10,14 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use renga_router::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinSet,
     time::timeout,
 };
 
-use crate::rig::{Backend, DEADLINE, Rig, short_limits};
+use crate::rig::{Backend, DEADLINE, Rig, patient_limits, short_limits};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 /// Clients of one kind at once.
@@ -74,14 +75,23 @@ where
         }
     }
     assert!(most - before < GROWTH_MEGABYTES_MAX, "it grew by {} MB", most - before);
-    assert_eq!(rig.feed_in_flight().await, 0);
+    at_rest(rig).await;
+}
+
+/// No request of the dead is in flight any more.
+async fn at_rest(rig: &Rig) {
+    let end = Instant::now() + DEADLINE;
+    while rig.feed_in_flight().await > 0 {
+        assert!(Instant::now() < end, "requests of the dead are still in flight");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 // === clients ===
 
 #[tokio::test]
 async fn heads_that_come_byte_by_byte_have_one_time_limit_for_all_of_it() {
-    let mut limits = short_limits();
+    let mut limits = patient_limits();
     limits.header_read_timeout = Duration::from_millis(600);
     let (mut rig, dyno) = (Rig::with(limits).await, Backend::mirror().await);
     rig.serve(&[dyno.address]).await;
@@ -103,32 +113,56 @@ async fn heads_that_come_byte_by_byte_have_one_time_limit_for_all_of_it() {
     .await;
 }
 
+/// It is the router that says when it has given up on each: nothing here waits for a time.
 #[tokio::test]
 async fn clients_that_never_read_hold_neither_memory_nor_dyno() {
-    let mut rig = Rig::start().await;
+    let limits = Limits { idle_timeout: short_limits().idle_timeout, ..patient_limits() };
+    let mut rig = Rig::with(limits).await;
     let dyno = Backend::start(|mut client| async move {
         let Some(head) = client.head().await else { return };
         if head.starts_with("GET /endless ") {
             client.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40000000\r\n").await;
-            pour(&mut client.stream, &BLOCK, DEADLINE).await;
+            pour(&mut client.stream, &BLOCK, DEADLINE * 6).await;
         } else {
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
         }
     })
     .await;
     rig.serve(&[dyno.address]).await;
-    crowd(&rig, GET, |mut stream| async move {
+    let before = resident_megabytes();
+    let mut clients = Vec::new();
+    for _ in 0..CROWD {
+        let socket = TcpSocket::new_v4().unwrap();
+        // The kernels would take megabytes for each, and the time to copy them.
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let mut stream = socket.connect(rig.addresses.http).await.unwrap();
         stream.write_all(b"GET /endless HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await.unwrap();
-        // Nothing is read until the router has given up, which then shows by an end.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        clients.push(stream);
+    }
+    let (mut given_up, mut most) = (0, before);
+    while given_up < CROWD {
+        assert_eq!(rig.get("/").await.status, 200);
+        most = most.max(resident_megabytes());
+        loop {
+            let line = rig.line().await;
+            if line.starts_with("at=info method=GET path=\"/\" ") {
+                break;
+            }
+            assert!(line.starts_with("at=warning code=H28 desc=\"Client Connection Idle\" "), "{line}");
+            given_up += 1;
+        }
+    }
+    assert!(most - before < GROWTH_MEGABYTES_MAX, "it grew by {} MB", most - before);
+    at_rest(&rig).await;
+    for mut stream in clients {
         assert!(ends_within(&mut stream, DEADLINE).await, "still open");
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn requests_in_advance_are_not_taken_in_without_end() {
-    let (mut rig, dyno) = (Rig::start().await, Backend::mirror().await);
+    let limits = Limits { idle_timeout: short_limits().idle_timeout, ..patient_limits() };
+    let (mut rig, dyno) = (Rig::with(limits).await, Backend::mirror().await);
     rig.serve(&[dyno.address]).await;
     crowd(&rig, GET, |mut stream| async move {
         // No answer is read, so the router must stop taking them at some time.
@@ -153,11 +187,7 @@ async fn clients_that_break_off_leave_nothing_behind() {
         drop(stream);
     }
     assert_eq!(rig.get("/").await.status, 200);
-    let end = Instant::now() + DEADLINE;
-    while rig.feed_in_flight().await > 0 {
-        assert!(Instant::now() < end, "requests of the dead are still in flight");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    at_rest(&rig).await;
 }
 
 #[tokio::test]
@@ -175,7 +205,8 @@ async fn a_client_that_has_nothing_more_to_say_still_gets_its_answer() {
 
 #[tokio::test]
 async fn dynos_that_never_read_stop_the_client() {
-    let mut rig = Rig::start().await;
+    let limits = Limits { first_byte_timeout: Duration::from_secs(3), ..patient_limits() };
+    let mut rig = Rig::with(limits).await;
     let dyno = Backend::start(|mut client| async move {
         let Some(head) = client.head().await else { return };
         if head.starts_with("POST ") {
@@ -199,7 +230,7 @@ async fn dynos_that_never_read_stop_the_client() {
 /// Each begins an answer that has no end, from which the client must get a page of ours, soon.
 #[tokio::test]
 async fn heads_of_dynos_without_end_are_cut() {
-    let mut rig = Rig::start().await;
+    let mut rig = Rig::hasty().await;
     for (begin, again) in [
         ("HTTP/1.1 200 OK\r\nX: ", "x"),
         ("HTTP/1.1 200 OK\r\n", "X: y\r\n"),
@@ -350,6 +381,56 @@ async fn an_answer_before_the_end_of_the_request_is_not_lost() {
     }
 }
 
+/// Who reads only when it has sent everything gets its answer too, however much that is.
+#[tokio::test]
+async fn an_early_answer_waits_for_who_sends_on() {
+    let mut rig = Rig::start().await;
+    let dyno = Backend::says("HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch").await;
+    rig.serve(&[dyno.address]).await;
+    let blocks = 4 * BODY_BYTES / BLOCK.len();
+    for framing in [format!("Content-Length: {}", 4 * BODY_BYTES), "Transfer-Encoding: chunked".to_owned()] {
+        let mut client = rig.client().await;
+        client.send(&format!("POST / HTTP/1.1\r\nHost: app.localhost\r\n{framing}\r\n\r\n")).await;
+        let chunked = framing.starts_with("Transfer");
+        for _ in 0..blocks {
+            if chunked {
+                client.send("10000\r\n").await;
+            }
+            client.send_bytes(&BLOCK).await;
+            if chunked {
+                client.send("\r\n").await;
+            }
+        }
+        let reply = client.reply().await;
+        assert_eq!((reply.status, &*reply.body), (413, "much"), "{framing}");
+    }
+}
+
+/// Nor does it wait for ever: neither for who is silent, nor for who never ends.
+#[tokio::test]
+async fn an_early_answer_does_not_wait_for_ever() {
+    let mut rig = Rig::hasty().await;
+    let dyno = Backend::says("HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch").await;
+    rig.serve(&[dyno.address]).await;
+    let head = format!("POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: {ENDLESS_BYTES}\r\n\r\n");
+    let mut silent = rig.client().await;
+    silent.send(&head).await;
+    assert_eq!(silent.reply().await.body, "much");
+    let mut endless = rig.client().await;
+    endless.send(&head).await;
+    assert_eq!(endless.reply().await.body, "much");
+    // By the bytes, it would take much longer.
+    let end = Instant::now() + DEADLINE;
+    while endless.stream.write_all(&[b'x'; 64]).await.is_ok() {
+        assert!(Instant::now() < end, "it is listened to for ever");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Its end had come before: by our side's, and then by the socket's.
+    assert_eq!(silent.rest().await, "");
+    let gone = async { while silent.stream.write_all(b"x").await.is_ok() {} };
+    timeout(DEADLINE, gone).await.expect("it is waited for");
+}
+
 /// Both bodies move at once: a dyno that answers while it reads must not wait for the end of the request.
 #[tokio::test]
 async fn bodies_flow_both_ways_at_once() {
@@ -417,3 +498,46 @@ async fn a_dyno_that_reads_in_fits_gets_the_whole_body() {
         assert_eq!(client.reply().await.status, 200);
     }
 }
+
+/// The dyno takes nothing for a while, then everything at once: no other event tells that there is more to send.
+#[tokio::test]
+async fn an_upload_that_was_stuck_goes_on() {
+    let mut limits = short_limits();
+    // No timer wakes it up instead.
+    (limits.first_byte_timeout, limits.idle_timeout) = (DEADLINE * 6, DEADLINE * 6);
+    let mut rig = Rig::with(limits).await;
+    let (say, told) = tokio::sync::watch::channel(false);
+    let dyno = Backend::start(move |mut client| {
+        let mut told = told.clone();
+        async move {
+            let Some(_head) = client.head().await else { return };
+            told.wait_for(|told| *told).await.unwrap();
+            let mut left = STUCK_BYTES;
+            while left > 0 {
+                left -= client.exactly(left.min(1 << 20)).await.len();
+            }
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
+        }
+    })
+    .await;
+    rig.serve(&[dyno.address]).await;
+    let mut client = rig.client().await;
+    let head = format!("POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: {STUCK_BYTES}\r\n\r\n");
+    client.send(&head).await;
+    let mut sent = 0;
+    // The sockets on the way are full.
+    while let Ok(written) = timeout(Duration::from_millis(100), client.stream.write(&BLOCK)).await {
+        sent += written.unwrap();
+        assert!(sent < STUCK_BYTES, "the sockets on the way took it all");
+    }
+    say.send(true).unwrap();
+    while sent < STUCK_BYTES {
+        let block = &BLOCK[..BLOCK.len().min(STUCK_BYTES - sent)];
+        let written = timeout(DEADLINE, client.stream.write(block)).await;
+        sent += written.expect("it is still stuck").unwrap();
+    }
+    assert_eq!(client.reply().await.status, 200);
+}
+
+/// More than the sockets on the way can hold.
+const STUCK_BYTES: usize = 64 * 1024 * 1024;

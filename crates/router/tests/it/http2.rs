@@ -123,9 +123,7 @@ async fn many_requests_share_a_connection_and_none_waits_for_another() {
         }
     })
     .await;
-    let mut limits = short_limits();
-    limits.first_byte_timeout = DEADLINE;
-    let mut rig = Rig::with(limits).await;
+    let mut rig = Rig::start().await;
     rig.serve(&[backend.address]).await;
     let client = plain(&rig).await;
     let (slow, _) = send(&client, get("/slow"), true).await;
@@ -203,7 +201,7 @@ async fn a_client_that_resets_or_does_not_read_is_told_apart() {
         while client.stream.write_all(&block).await.is_ok() {}
     })
     .await;
-    let mut rig = Rig::start().await;
+    let mut rig = Rig::hasty().await;
     rig.serve(&[endless.address]).await;
     let client = plain(&rig).await;
     // Its window is never opened again: the dyno is not read beyond it.

@@ -11,6 +11,7 @@ mod codes;
 mod corpus;
 mod drain;
 mod edges;
+mod ends;
 mod frames;
 mod handover;
 mod hostile;

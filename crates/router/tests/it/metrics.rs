@@ -6,14 +6,14 @@ use std::{
 };
 
 use renga_model::WebState;
-use renga_router::{Busy, Status};
+use renga_router::{Busy, Limits, Status};
 use tokio::net::TcpStream;
 
-use crate::rig::{Backend, DEADLINE, Peer, Rig, app, config, dyno, short_limits};
+use crate::rig::{Backend, DEADLINE, Peer, Rig, app, config, dyno, patient_limits};
 
 async fn with_metrics() -> Rig {
     let directory = Arc::new(tempfile::tempdir().unwrap());
-    let mut config = config(&directory, short_limits());
+    let mut config = config(&directory, patient_limits());
     config.metrics = Some("127.0.0.1:0".parse().unwrap());
     Rig::from(directory, config).await
 }
@@ -117,7 +117,8 @@ async fn settled(rig: &Rig, is_so: impl Fn(&Status) -> bool) -> Status {
 
 #[tokio::test]
 async fn an_operator_sees_what_is_under_way_and_who_does_not_accept() {
-    let (mut rig, backend) = (Rig::start().await, Backend::says_and_waits("").await);
+    let limits = Limits { quarantine: DEADLINE * 6, ..patient_limits() };
+    let (mut rig, backend) = (Rig::with(limits).await, Backend::says_and_waits("").await);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     rig.publish(app(WebState::Up, vec![dyno(1, closed)])).await;
     assert_eq!(rig.get("/").await.status, 503);
@@ -129,9 +130,8 @@ async fn an_operator_sees_what_is_under_way_and_who_does_not_accept() {
     assert_eq!((seen.apps, seen.dynos, seen.clients, seen.in_flight, seen.requests), (1, 2, 1, 1, 1));
     assert_eq!(seen.busiest, [Busy { app: "app".into(), in_flight: 1 }]);
     assert_eq!((seen.dynos_quarantined, seen.quarantined), (1, vec!["app web.1".to_owned()]));
-    assert_eq!(busy.reply().await.status, 503);
-    rig.line().await;
     drop(busy);
+    rig.line().await;
     let seen = settled(&rig, |status| status.in_flight == 0 && status.clients == 0).await;
     assert_eq!((seen.clients, seen.in_flight, seen.requests, seen.busiest), (0, 0, 2, vec![]));
     let told = renga_router::metrics_of(&rig.directory.path().join("control.sock")).await.unwrap();

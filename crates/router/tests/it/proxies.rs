@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
-use crate::rig::{Backend, Rig, config, header, short_limits};
+use crate::rig::{Backend, Rig, config, header, patient_limits};
 
 const LOCAL: &str = "127.0.0.0/8";
 
 async fn behind(proxy_protocol: &[&str], trusted: &[&str]) -> (Rig, Backend) {
     let directory = Arc::new(tempfile::tempdir().unwrap());
-    let mut config = config(&directory, short_limits());
+    let mut config = config(&directory, patient_limits());
     let parsed = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     (config.proxy_protocol, config.trusted_proxies) = (parsed(proxy_protocol), parsed(trusted));
     config.limits.header_read_timeout = Duration::from_millis(300);

@@ -24,6 +24,19 @@ use tokio::{
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
+/// No time of these runs out in a test, however busy the machine is.
+pub(crate) fn patient_limits() -> Limits {
+    Limits {
+        connect_timeout: DEADLINE,
+        first_byte_timeout: DEADLINE,
+        idle_timeout: DEADLINE,
+        hold_timeout: DEADLINE,
+        header_read_timeout: DEADLINE,
+        ..short_limits()
+    }
+}
+
+/// For tests of what happens when a time runs out.
 pub(crate) fn short_limits() -> Limits {
     Limits {
         connect_timeout: Duration::from_millis(300),
@@ -69,6 +82,11 @@ pub(crate) fn config(directory: &TempDir, limits: Limits) -> Config {
 
 impl Rig {
     pub(crate) async fn start() -> Self {
+        Self::with(patient_limits()).await
+    }
+
+    /// With times that run out soon.
+    pub(crate) async fn hasty() -> Self {
         Self::with(short_limits()).await
     }
 

@@ -6,7 +6,7 @@ use renga_model::{AppId, RouteApp, RouteChange, RouteTable, WebState};
 use renga_ports::{RouteFeed, RouteFeedError};
 use renga_router::UnixRouteFeed;
 
-use crate::rig::{Backend, DEADLINE, Rig, app, config, dyno, short_limits};
+use crate::rig::{Backend, DEADLINE, Rig, app, config, dyno, patient_limits};
 
 #[tokio::test]
 async fn older_tables_are_refused() {
@@ -62,7 +62,7 @@ async fn only_what_has_changed_travels() {
 
 #[tokio::test]
 async fn requests_of_a_dyno_that_left_are_counted_until_they_end() {
-    let mut limits = short_limits();
+    let mut limits = patient_limits();
     limits.first_byte_timeout = DEADLINE;
     let mut rig = Rig::with(limits).await;
     let (say, told) = tokio::sync::watch::channel(false);
@@ -110,7 +110,7 @@ async fn a_router_that_starts_alone_goes_on_with_its_last_table() {
     let directory = rig.directory.clone();
     rig.stop().await;
 
-    let mut again = Rig::from(directory.clone(), config(&directory, short_limits())).await;
+    let mut again = Rig::from(directory.clone(), config(&directory, patient_limits())).await;
     assert_eq!(again.get("/").await.status, 200);
     assert!(again.line().await.contains(" dyno=web.1 "));
     let older = RouteTable { generation: 1, apps: vec![], ..RouteTable::default() };
@@ -132,7 +132,7 @@ async fn a_feed_outlives_the_router_and_publishes_again_what_it_lost() {
     rig.stop().await;
     assert!(matches!(feed.publish(&table).await, Err(RouteFeedError::Away(_))));
     std::fs::remove_file(directory.path().join("table.json")).unwrap();
-    let again = Rig::from(directory.clone(), config(&directory, short_limits())).await;
+    let again = Rig::from(directory.clone(), config(&directory, patient_limits())).await;
     assert_eq!(again.get("/").await.status, 404);
     assert_eq!(feed.publish(&table).await.unwrap().generation, 1);
     assert_eq!(again.get("/").await.status, 200);
@@ -143,10 +143,10 @@ async fn only_the_group_may_connect() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let mode =
         |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o7777;
-    let rig = Rig::from(directory.clone(), config(&directory, short_limits())).await;
+    let rig = Rig::from(directory.clone(), config(&directory, patient_limits())).await;
     assert_eq!((mode("control.sock"), mode("log")), (0o600, 0o700));
     rig.stop().await;
-    let mut shared = config(&directory, short_limits());
+    let mut shared = config(&directory, patient_limits());
     // Our own group: the one that every uid may give to its files.
     let own = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(directory.path()).unwrap());
     shared.control_gid = Some(own);

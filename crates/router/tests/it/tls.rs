@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixListener};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Backend, Peer, Rig, app, config, dyno, header, short_limits};
+use crate::rig::{Backend, Peer, Rig, app, config, dyno, header, patient_limits};
 
 /// A small authority, as the server would be.
 pub(crate) struct Authority {
@@ -145,7 +145,7 @@ async fn certificates_of_the_table_survive_a_restart_without_the_server() {
     rig.stop().await;
     std::fs::remove_file(directory.path().join("certificates.sock")).unwrap();
 
-    let again = Rig::from(directory.clone(), config(&directory, short_limits())).await;
+    let again = Rig::from(directory.clone(), config(&directory, patient_limits())).await;
     let mut client = connect(&authority, again.addresses.tls, "app.localhost").await.unwrap();
     client.send(GET).await;
     assert_eq!(client.reply().await.status, 200);

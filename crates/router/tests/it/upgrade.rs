@@ -49,7 +49,7 @@ async fn bytes_flow_both_ways_until_one_side_ends() {
 
 #[tokio::test]
 async fn a_silent_pipe_is_closed() {
-    let (mut rig, dyno) = (Rig::start().await, Backend::start(echo).await);
+    let (mut rig, dyno) = (Rig::hasty().await, Backend::start(echo).await);
     rig.serve(&[dyno.address]).await;
     let mut client = rig.client().await;
     client.send(ASK).await;
