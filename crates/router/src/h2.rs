@@ -43,9 +43,9 @@ use crate::{
     h1::Stopping,
     http::{
         Version,
-        request::{Field, Head},
+        request::{BadRequest, Field, Head},
     },
-    intake::{self, Intake},
+    intake::{self, Denial, Intake},
     thread::Thread,
     transfer::push_body,
     watch::Watch,
@@ -173,7 +173,12 @@ async fn stream(
         body_follows: !client.body.is_end_stream(),
         fields: &fields,
     };
-    let taken = intake::take(&thread, &door, &head);
+    let limits = thread.shared.config.limits.request().head;
+    let taken = match parts.uri.scheme_str() {
+        _ if !head.fits(&limits) => Err(Denial::bad(BadRequest::TooLong)),
+        Some("http" | "https") => intake::take(&thread, &door, &head),
+        _ => Err(Denial::bad(BadRequest::Malformed)),
+    };
     drop(fields);
     match taken {
         Ok(intake) => client.carry(intake).await,

@@ -152,6 +152,27 @@ fn split_target<'a>(method: &str, target: &'a str) -> Result<(Cow<'a, str>, Opti
 }
 
 impl<'a> Head<'a> {
+    /// Whether a head that came in no lines would be within the limits of lines. Pieces of a cookie make one.
+    pub(crate) fn fits(&self, limits: &HeadLimits) -> bool {
+        let line = |name: usize, value: usize| name + ": ".len() + value;
+        let first_line = self.method.len() + " ".len() + self.path.len() + " HTTP/1.1".len();
+        let count = self.fields.len() + usize::from(self.authority.is_some());
+        let (mut longest, mut cookies) = (0, 0);
+        for field in self.fields {
+            let length = match known(field.name.as_bytes()) {
+                Known::Cookie => {
+                    cookies += "; ".len() + field.value.len();
+                    line(field.name.len(), cookies - "; ".len())
+                }
+                _ => line(field.name.len(), field.value.len()),
+            };
+            longest = longest.max(length);
+        }
+        first_line <= limits.first_line_bytes_max
+            && longest <= limits.line_bytes_max
+            && count <= limits.fields_max
+    }
+
     pub(crate) fn facts(&self, limits: &RequestLimits) -> Result<Facts<'a>, BadRequest> {
         if self.method.len() > limits.method_bytes_max {
             return Err(BadRequest::TooLong);
@@ -367,6 +388,22 @@ mod tests {
         let old = facts("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", |_| ());
         assert_eq!(old, Err(BadRequest::Malformed));
         assert_eq!(facts("GET / HTTP/1.1\r\n\r\n", |_| ()), Err(BadRequest::Malformed));
+    }
+
+    #[test]
+    fn what_came_in_no_lines_has_the_limits_of_lines() {
+        let fits = |path: &str, fields: &[(&str, usize)]| {
+            let values: Vec<_> = fields.iter().map(|(name, length)| (*name, vec![b'x'; *length])).collect();
+            let fields: Vec<_> = values.iter().map(|(name, value)| Field { name, value }).collect();
+            let (path, authority, version) = (path.into(), Some("a"), Version::Http2);
+            let head = Head { method: "GET", path, authority, version, body_follows: false, fields: &fields };
+            head.fits(&LIMITS.head)
+        };
+        let path = "/".repeat(8_192 - "GET  HTTP/1.1".len());
+        assert!(fits(&path, &[]) && !fits(&format!("{path}/"), &[]));
+        assert!(fits("/", &[("xy", 8_188)]) && !fits("/", &[("xy", 8_189)]));
+        assert!(fits("/", &[("x", 1); 999]) && !fits("/", &[("x", 1); 1_000]));
+        assert!(fits("/", &[("cookie", 4_091); 2]) && !fits("/", &[("cookie", 4_091), ("cookie", 4_092)]));
     }
 
     #[test]

@@ -131,6 +131,7 @@ async fn dynos_that_answer_badly() {
     let h25 = |what| format!("at=error code=H25 desc=\"HTTP restriction: oversized {what}\"");
     let cookie = format!("HTTP/1.1 200 OK\r\nSet-Cookie: a={}\r\n\r\n", "x".repeat(8_192)).leak();
     let line = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(600 * 1024)).leak();
+    let status = format!("HTTP/1.1 200 {}\r\n\r\n", "x".repeat(8_192)).leak();
     let head =
         format!("HTTP/1.1 200 OK\r\n{}\r\n", format!("X: {}\r\n", "x".repeat(9_000)).repeat(200)).leak();
     for (answer, status, start) in [
@@ -147,6 +148,12 @@ async fn dynos_that_answer_badly() {
             503,
             "at=error code=H17 desc=\"Poorly formatted HTTP response\"".into(),
         ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n",
+            502,
+            "at=error code=H25 desc=\"HTTP restriction: invalid content length\"".into(),
+        ),
+        (status, 502, h25("status line")),
         (cookie, 502, h25("cookie")),
         (line, 502, h25("header")),
         (head, 502, h25("header")),
@@ -248,6 +255,43 @@ async fn h19_when_the_dyno_does_not_take_the_connection() {
     assert_eq!(rig.get("/").await.status, 503);
     let start = "at=error code=H19 desc=\"Backend connection timeout\"";
     assert_line(&mut rig, start, "dyno=web.1 connect=Nms service= status=503 bytes=").await;
+}
+
+/// Ours: an address that no socket can be connected to, for it does not say on which link it is.
+#[tokio::test]
+async fn h99_when_the_fault_is_the_platforms() {
+    let mut rig = Rig::start().await;
+    rig.serve(&["[fe80::1]:80".parse().unwrap()]).await;
+    assert_eq!(rig.get("/").await.status, 503);
+    let start = "at=error code=H99 desc=\"Platform error\"";
+    assert_line(&mut rig, start, "dyno=web.1 connect=Nms service= status=503 bytes=").await;
+}
+
+/// Of a dyno that takes no connection, and of ten such.
+#[tokio::test]
+async fn a_request_tries_ten_dynos_at_most() {
+    let mut rig = Rig::with(Limits { quarantine: Duration::from_secs(60), ..patient_limits() }).await;
+    let refusing = refusing_address().await;
+    rig.serve(&[refusing; 12]).await;
+    assert_eq!(rig.get("/").await.status, 503);
+    assert!(rig.line().await.contains(" code=H21 "));
+    let socket = rig.directory.path().join("control.sock");
+    assert_eq!(renga_router::status_of(&socket).await.unwrap().dynos_quarantined, 10);
+}
+
+/// What Heroku lets pass, passes.
+#[tokio::test]
+async fn answers_at_their_limits_pass() {
+    let mut rig = Rig::start().await;
+    let reason = "x".repeat(8_192 - "HTTP/1.1 200 ".len());
+    let (line, cookie) = ("x".repeat(512 * 1024 - "x: ".len()), "x".repeat(8_192));
+    let answer =
+        format!("HTTP/1.1 200 {reason}\r\nX: {line}\r\nSet-Cookie: {cookie}\r\nContent-Length: 2\r\n\r\nok");
+    let dyno = Backend::says(answer.leak()).await;
+    rig.serve(&[dyno.address]).await;
+    let reply = rig.get("/").await;
+    assert_eq!((reply.status, &*reply.body), (200, "ok"));
+    assert_eq!((reply.header("x")[0].len(), reply.header("set-cookie")[0].len()), (line.len(), cookie.len()));
 }
 
 #[tokio::test]

@@ -94,6 +94,35 @@ async fn bodies_behind_answers_that_have_none_reach_nobody() {
     }
 }
 
+/// Where such an answer ends, two readers may disagree: its connection carries no other.
+#[tokio::test]
+async fn answers_with_two_ends_end_their_connection() {
+    let mut rig = Rig::start().await;
+    for (answer, connections) in [
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 1),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n", 3),
+        (
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            3,
+        ),
+    ] {
+        let dyno = Backend::start(move |mut client| async move {
+            while client.head().await.is_some() {
+                client.send(answer).await;
+            }
+        })
+        .await;
+        rig.serve(&[dyno.address]).await;
+        let mut client = rig.client().await;
+        for _ in 0..3 {
+            client.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
+            let reply = client.reply().await;
+            assert_eq!((&*reply.body, reply.header("content-length")), ("ok", vec![]));
+        }
+        assert_eq!(dyno.connections(), connections, "{answer}");
+    }
+}
+
 /// HTTP/2 begins a connection or does not take place: what a proxy in front takes for a request stays one.
 #[tokio::test]
 async fn http2_does_not_begin_behind_a_request() {

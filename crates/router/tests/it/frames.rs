@@ -131,6 +131,7 @@ async fn malformed_requests_reach_no_dyno() {
         with("content-length", "5"),
         with("content-length", "+0"),
         with("content-length", "0, 0"),
+        with(":scheme", "ftp"),
     ];
     for missing in 0..GOOD.len() {
         let rest = (0..GOOD.len()).filter(|at| *at != missing);

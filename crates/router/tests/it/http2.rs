@@ -87,6 +87,39 @@ async fn the_dyno_sees_http1_with_the_headers_of_a_heroku_router() {
     rig.stop().await;
 }
 
+/// No line limits what comes in no lines: the limits are the same all the same.
+#[tokio::test]
+async fn heads_outside_the_limits_of_http1_are_refused() {
+    let (mut rig, backend) = (Rig::start().await, Backend::mirror().await);
+    rig.serve(&[backend.address]).await;
+    let client = plain(&rig).await;
+    let (with, fill) = (
+        |path: &str, fields: &[(&str, usize)]| {
+            let mut request = get(path);
+            for (name, length) in fields {
+                let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+                request.headers_mut().append(name, "x".repeat(*length).parse().unwrap());
+            }
+            request
+        },
+        "a".repeat(8_192 - "GET / HTTP/1.1".len()),
+    );
+    // The host counts, as it does in HTTP/1.
+    let (many, more) = (vec![("x", 1); 999], vec![("x", 1); 1_000]);
+    for (good, request) in [
+        (true, with(&format!("/{fill}"), &[("x", 8_189), ("cookie", 4_091), ("cookie", 4_091)])),
+        (true, with("/", &many)),
+        (false, with(&format!("/{fill}a"), &[])),
+        (false, with("/", &[("x", 8_190)])),
+        (false, with("/", &[("cookie", 4_091), ("cookie", 4_092)])),
+        (false, with("/", &more)),
+        (false, with("/", &[(&*"n".repeat(1_001), 1)])),
+    ] {
+        let (response, _) = send(&client, request, true).await;
+        assert_eq!(answer(response).await.0.status(), if good { 200 } else { 400 });
+    }
+}
+
 #[tokio::test]
 async fn bodies_go_up_with_and_without_a_length() {
     let (mut rig, backend) = (Rig::start().await, Backend::mirror().await);
