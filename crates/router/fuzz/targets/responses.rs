@@ -1,4 +1,5 @@
-//! A dyno's head: what goes to the client for it is one head, with the status and the framing that we understood.
+//! A dyno's head: understood as a simple reader understands it that knows nothing of our parser; and what goes to the
+//! client for it is one head, with that status and framing, and nothing of the dyno's connection.
 #![no_main]
 #![allow(dead_code, reason = "the code is the router's, and each target uses some of it")]
 
@@ -36,6 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
     for bodiless in [false, true] {
         let read = response::parse(&bytes[..length], |head| {
             let facts = head.facts(bodiless, &LIMITS).ok().filter(|_| head.fields.len() < FIELDS_MAX)?;
+            let ours = Some((head.status, framing(&facts)));
+            assert_eq!(reference(&bytes[..length], bodiless), ours, "a simple reader sees something else");
             Some((head.status, expected(&facts), said(&head, &facts, bodiless)))
         });
         let Ok(Some((status, expected, said))) = read else { continue };
@@ -46,7 +49,9 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(!facts.options.close && facts.keep_alive.is_none());
             Ok::<_, response::BadAnswer>((head.status, framing(&facts)))
         });
-        assert_eq!(again, Ok(Ok((status, expected))), "{text}");
+        assert_eq!(again, Ok(Ok((status, expected.clone()))), "{text}");
+        assert_eq!(reference(&said, bodiless), Some((status, expected)), "{text}");
+        assert!(!lines(&said).any(|(name, _)| OF_THE_CONNECTION.contains(&name.as_str())), "{text}");
     }
 });
 
@@ -73,4 +78,52 @@ fn framing(facts: &Facts<'_>) -> String {
         Framing::Chunked(_) => "chunked".to_owned(),
         Framing::UntilClose => "close".to_owned(),
     }
+}
+
+// === a simple reader ===
+
+const OF_THE_CONNECTION: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
+
+/// Names in small letters, and values.
+fn lines(head: &[u8]) -> impl Iterator<Item = (String, String)> {
+    let text: String = head.iter().map(|byte| char::from(*byte)).collect();
+    let lines: Vec<_> =
+        text.trim_start_matches(['\r', '\n']).split('\n').skip(1).map(str::to_owned).collect();
+    lines.into_iter().filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_ascii_lowercase(), value.trim_matches([' ', '\t', '\r']).to_owned()))
+    })
+}
+
+/// Status and framing. None: nobody should understand this.
+fn reference(head: &[u8], bodiless: bool) -> Option<(u16, String)> {
+    let first = head.trim_ascii_start().split(|byte| *byte == b'\n').next()?;
+    let words = first.strip_prefix(b"HTTP/1.1 ").or_else(|| first.strip_prefix(b"HTTP/1.0 "))?;
+    let status: u16 = str::from_utf8(words.get(..3)?).ok()?.parse().ok()?;
+    let of = |wanted: &str| -> Vec<String> {
+        lines(head).filter(|(name, _)| name == wanted).map(|(_, value)| value).collect()
+    };
+    let (codings, lengths) = (of("transfer-encoding"), of("content-length"));
+    let chunked = match &codings[..] {
+        [] => false,
+        [coding] if coding.eq_ignore_ascii_case("chunked") => true,
+        _ => return None,
+    };
+    let length = if lengths.is_empty() { None } else { Some(common(&lengths)?) };
+    let framing = match length {
+        _ if bodiless || (100..200).contains(&status) || status == 204 || status == 304 => "none".to_owned(),
+        _ if chunked => "chunked".to_owned(),
+        Some(length) => length.to_string(),
+        None => "close".to_owned(),
+    };
+    Some((status, framing))
+}
+
+/// The one number that all of them are.
+fn common(lengths: &[String]) -> Option<u64> {
+    let digits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = lengths.iter().map(|text| digits(text).then(|| text.parse().ok())?);
+    let numbers: Option<Vec<u64>> = numbers.collect();
+    numbers.filter(|numbers| numbers.iter().all(|number| *number == numbers[0]))?.first().copied()
 }

@@ -259,11 +259,13 @@ pub(crate) fn host_name(authority: &str) -> Option<String> {
         Some((name, port)) if !port.contains(']') => (name, port),
         _ => (authority, ""),
     };
-    let name = name.strip_suffix('.').unwrap_or(name);
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let name = if address.is_some() { name } else { name.strip_suffix('.').unwrap_or(name) };
     let fits = match address {
-        Some(address) => address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        Some(address) => {
+            !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        }
         None => name.bytes().all(legal),
     };
     let fits = fits && !name.is_empty() && name.len() <= HOST_BYTES_MAX && !name.ends_with('.');
@@ -313,6 +315,8 @@ mod tests {
             "a/b",
             "::1",
             "[a",
+            "[]",
+            "[::1].",
             "a:123456",
             "a:65536",
             "a..",
