@@ -1,8 +1,8 @@
 //! A client that has said its last word: it may still listen, or have gone, and TCP tells both by the same sign.
 //!
 //! ```text
-//! end of its sending ──before the answer──> asked: "HTTP/1.1 " goes out ahead ──reset──> gone
-//!        │                                                └──no reset──> it listens, and gets its answer
+//! end of its sending ──before the answer──> asked: of "HTTP/1.1 " a byte goes out ahead ──reset──> gone
+//!        │                                    └──no reset──> it listens; later, it is asked again
 //!        └──within the answer──> the answer goes on ──reset, or nothing to send for a pause──> gone
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! whoever has gone answers them with a reset. Nobody is asked who has not ended, so this costs others nothing.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -24,7 +25,8 @@ use crate::client_io::ClientIo;
 
 /// How every answer to an HTTP/1 client begins, our own pages and answers before the answer included.
 const BEGINNING: &[u8] = b"HTTP/1.1 ";
-/// How often a reset is looked for.
+/// How often a reset is looked for; and how long after the first byte the second one goes out. The others take twice as
+/// long each, so that nine of them last for thirteen seconds.
 const LOOK: Duration = Duration::from_millis(100);
 /// Who ends within an answer and has nothing to read for so long has gone, most likely: nothing can be sent to it that
 /// would not be taken for a part of the answer.
@@ -33,6 +35,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct LastWord {
     /// Of [`BEGINNING`], in front of a head that is not written yet.
     said: usize,
+    /// When the next of them goes out, and how long after it another one.
+    due: Instant,
+    pause: Duration,
     /// It came before the answer had begun.
     early: bool,
     /// When something last went to the client.
@@ -42,7 +47,8 @@ pub(crate) struct LastWord {
 
 impl LastWord {
     pub(crate) fn new(early: bool) -> Self {
-        Self { said: 0, early, moved: Instant::now(), look: Box::pin(sleep(LOOK)) }
+        let now = Instant::now();
+        Self { said: 0, due: now, pause: LOOK, early, moved: now, look: Box::pin(sleep(LOOK)) }
     }
 
     /// Ready when the client has gone. `waits`: there is nothing to send. `before_head`: and what comes next is a head.
@@ -53,10 +59,10 @@ impl LastWord {
         waits: bool,
         before_head: bool,
     ) -> Poll<()> {
-        if waits && before_head && self.poll_begin(cx, io).is_err() {
-            return Poll::Ready(());
-        }
         loop {
+            if waits && before_head && self.poll_begin(cx, io).is_err() {
+                return Poll::Ready(());
+            }
             let idle = !self.early && waits && self.moved.elapsed() >= PAUSE;
             if idle || io.is_broken() {
                 return Poll::Ready(());
@@ -66,12 +72,14 @@ impl LastWord {
         }
     }
 
-    fn poll_begin(&mut self, cx: &mut Context<'_>, io: &mut ClientIo) -> std::io::Result<()> {
-        while self.said < BEGINNING.len() {
-            match Pin::new(&mut *io).poll_write(cx, &BEGINNING[self.said..]) {
-                Poll::Ready(written) => self.said += written?,
-                Poll::Pending => return Ok(()),
-            }
+    fn poll_begin(&mut self, cx: &mut Context<'_>, io: &mut ClientIo) -> io::Result<()> {
+        let now = Instant::now();
+        let Some(next) = BEGINNING.get(self.said..=self.said).filter(|_| now >= self.due) else {
+            return Ok(());
+        };
+        if let Poll::Ready(written) = Pin::new(&mut *io).poll_write(cx, next) {
+            self.said += written?;
+            (self.due, self.pause) = (now + self.pause, self.pause.saturating_mul(2));
         }
         match Pin::new(io).poll_flush(cx) {
             Poll::Ready(flushed) => flushed,

@@ -16,8 +16,6 @@ use crate::rig::{Backend, DEADLINE, Peer, Rig, app, patient_limits};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-/// What can be said of any answer before there is one.
-const BEGINNING: &str = "HTTP/1.1 ";
 const H27: &str = "sock=client at=warning code=H27 desc=\"Client Request Interrupted\" ";
 
 /// Reads a head and a body, and answers when it is told to.
@@ -44,7 +42,12 @@ async fn waiting(answer: &'static str) -> (watch::Sender<bool>, Backend) {
 
 /// The end of the client's sending has been seen: the beginning of an answer shows it.
 async fn noticed(client: &mut Peer<impl AsyncRead + AsyncWrite + Unpin>) {
-    assert_eq!(client.exactly(BEGINNING.len()).await, BEGINNING);
+    assert_eq!(client.exactly(1).await, "H");
+}
+
+/// All that comes, what has been read of it included.
+async fn rest(mut client: Peer<impl AsyncRead + AsyncWrite + Unpin>) -> String {
+    format!("H{}", client.rest().await)
 }
 
 #[tokio::test]
@@ -76,10 +79,10 @@ async fn a_request_that_was_sent_whole_is_answered() {
         client.stream.shutdown().await.unwrap();
         noticed(&mut client).await;
         say.send(true).unwrap();
-        let rest = client.rest().await;
+        let rest = rest(client).await;
         let status = if answer == "what?\r\n\r\n" { 503 } else { 200 };
         let heads = rest.matches("HTTP/1.1 ").count();
-        assert_eq!(heads, usize::from(answer.contains("103")), "{rest}");
+        assert_eq!(heads, 1 + usize::from(answer.contains("103")), "{rest}");
         assert!(rest.contains(&format!("{status} ")) && rest.ends_with(end), "{answer:?}: {rest:?}");
         assert!(rig.line().await.contains(&format!(" status={status} ")));
     }
@@ -95,10 +98,10 @@ async fn requests_in_advance_are_answered_behind_the_last_word() {
     client.stream.shutdown().await.unwrap();
     noticed(&mut client).await;
     say.send(true).unwrap();
-    let rest = client.rest().await;
+    let rest = rest(client).await;
     assert_eq!(
         (rest.matches("HTTP/1.1 200 OK").count(), rest.matches("\r\n\r\nok").count()),
-        (2, 3),
+        (3, 3),
         "{rest}"
     );
 }
@@ -119,8 +122,11 @@ async fn who_has_said_its_last_word_is_held_until_a_dyno_is_up() {
         client.stream.shutdown().await.unwrap();
         noticed(&mut client).await;
         rig.serve(&[dyno.address]).await;
-        let rest = client.rest().await;
-        assert!(rest.starts_with("200 OK\r\n") && rest.contains("\r\nPOST / HTTP/1.1\r\n"), "{rest}");
+        let rest = rest(client).await;
+        assert!(
+            rest.starts_with("HTTP/1.1 200 OK\r\n") && rest.contains("\r\nPOST / HTTP/1.1\r\n"),
+            "{rest}"
+        );
         assert!(rig.line().await.contains(" status=200 "));
     }
     // Not whole: there is nothing to wait for.
@@ -130,6 +136,51 @@ async fn who_has_said_its_last_word_is_held_until_a_dyno_is_up() {
     client.stream.shutdown().await.unwrap();
     assert_eq!(client.rest().await, "");
     assert!(rig.line().await.starts_with(H27));
+}
+
+/// It listens at first, and leaves then: it has been asked, and is asked again.
+#[tokio::test]
+async fn who_leaves_behind_its_last_word_is_missed() {
+    let mut rig = Rig::start().await;
+    let (_say, dyno) = waiting(OK).await;
+    rig.serve(&[dyno.address]).await;
+    let mut client = rig.client().await;
+    client.send(GET).await;
+    client.stream.shutdown().await.unwrap();
+    noticed(&mut client).await;
+    drop(client);
+    assert!(rig.line().await.starts_with(H27));
+}
+
+/// Nor does the change to another protocol say its beginning twice.
+#[tokio::test]
+async fn a_switch_comes_behind_a_last_word_too() {
+    let mut rig = Rig::start().await;
+    let (say, told) = watch::channel(false);
+    let dyno = Backend::start(move |mut client| {
+        let mut told = told.clone();
+        async move {
+            client.head().await;
+            told.wait_for(|told| *told).await.unwrap();
+            client
+                .send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\n")
+                .await;
+            // The client's end arrives, and our words still do.
+            let said = client.rest().await;
+            client.send(&format!("[{said}]")).await;
+        }
+    })
+    .await;
+    rig.serve(&[dyno.address]).await;
+    let mut client = rig.client().await;
+    let upgrade = "GET / HTTP/1.1\r\nHost: app.localhost\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\nhello";
+    client.send(upgrade).await;
+    client.stream.shutdown().await.unwrap();
+    noticed(&mut client).await;
+    say.send(true).unwrap();
+    let rest = rest(client).await;
+    assert!(rest.starts_with("HTTP/1.1 101 ") && rest.ends_with("\r\n\r\n[hello]"), "{rest}");
+    assert!(rig.line().await.contains(" status=101 "));
 }
 
 #[tokio::test]

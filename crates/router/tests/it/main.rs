@@ -7,6 +7,7 @@
 )]
 
 mod challenge;
+mod claims;
 mod codes;
 mod corpus;
 mod drain;

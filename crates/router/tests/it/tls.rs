@@ -72,11 +72,21 @@ pub(crate) async fn connect_with(
     name: &str,
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_by(authority, address, name, protocols, rustls::DEFAULT_VERSIONS).await
+}
+
+async fn connect_by(
+    authority: &Authority,
+    address: std::net::SocketAddr,
+    name: &str,
+    protocols: &[&str],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -107,6 +117,22 @@ async fn every_port_speaks_both() {
     }
     // One name, asked for once.
     assert_eq!(authority.issued.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_log_says_which_version() {
+    let (authority, backend) = (Authority::new(), Backend::mirror().await);
+    let (mut rig, _serving) = rig(&authority).await;
+    rig.serve(&[backend.address]).await;
+    for (version, word) in [(&rustls::version::TLS12, "tls1.2"), (&rustls::version::TLS13, "tls1.3")] {
+        let address = rig.addresses.tls;
+        let stream = connect_by(&authority, address, "app.localhost", &[], &[version]).await.unwrap();
+        let mut client = Peer::new(stream);
+        client.send(GET).await;
+        assert_eq!(client.reply().await.status, 200);
+        let line = rig.line().await;
+        assert!(line.ends_with(&format!(" protocol=http1.1 tls=true tls_version={word}")), "{line}");
+    }
 }
 
 #[tokio::test]
