@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use renga_model::WebState;
 use renga_router::Limits;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use crate::rig::{Backend, DEADLINE, Rig, app, dyno, patient_limits};
+use crate::rig::{Backend, DEADLINE, Rig, app, dyno, patient_limits, refusing};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 
@@ -62,14 +62,12 @@ async fn two_dynos_take_twice_as_many_requests_at_a_time() {
 #[tokio::test]
 async fn a_quarantine_has_an_end() {
     let mut rig = Rig::with(Limits { quarantine: Duration::from_millis(300), ..patient_limits() }).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (socket, address) = refusing();
     rig.serve(&[address]).await;
     let begun = Instant::now();
     assert_eq!(rig.get("/").await.status, 503);
     assert!(rig.line().await.contains(" code=H21 "));
-    let dyno = Backend::at(TcpListener::bind(address).await.unwrap(), |mut client| async move {
+    let dyno = Backend::at(socket.listen(8).unwrap(), |mut client| async move {
         client.head().await;
         client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     });

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use renga_model::WebState;
 use renga_router::Limits;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::rig::{Backend, Rig, app, dyno, patient_limits, short_limits};
+use crate::rig::{Backend, Rig, app, dyno, patient_limits, refusing, short_limits};
 
 const REQUEST: &str = "method=GET path=\"/\" host=app.localhost request_id=ID fwd=\"127.0.0.1\"";
 const PROTOCOL: &str = "protocol=http1.1 tls=false tls_version=unknown";
@@ -224,7 +224,7 @@ async fn slow_dripping_answers_and_uploads_go_on_beyond_every_window() {
 #[tokio::test]
 async fn dynos_that_do_not_accept_are_passed_over() {
     let (mut rig, good) = (Rig::start().await, Backend::mirror().await);
-    let refusing = refusing_address().await;
+    let (_port, refusing) = refusing();
     rig.serve(&[refusing, refusing, good.address]).await;
     for _ in 0..20 {
         assert_eq!(rig.get("/").await.status, 200);
@@ -271,7 +271,7 @@ async fn h99_when_the_fault_is_the_platforms() {
 #[tokio::test]
 async fn a_request_tries_ten_dynos_at_most() {
     let mut rig = Rig::with(Limits { quarantine: Duration::from_secs(60), ..patient_limits() }).await;
-    let refusing = refusing_address().await;
+    let (_port, refusing) = refusing();
     rig.serve(&[refusing; 12]).await;
     assert_eq!(rig.get("/").await.status, 503);
     assert!(rig.line().await.contains(" code=H21 "));
@@ -299,17 +299,13 @@ async fn h34_when_all_dynos_stay_quarantined() {
     let mut limits = short_limits();
     limits.quarantine = Duration::from_secs(60);
     let mut rig = Rig::with(limits).await;
-    rig.serve(&[refusing_address().await]).await;
+    let (_port, refusing) = refusing();
+    rig.serve(&[refusing]).await;
     assert_eq!(rig.get("/").await.status, 503);
     assert!(rig.line().await.contains("code=H21 "));
     assert_eq!(rig.get("/").await.status, 503);
     let start = "at=error code=H34 desc=\"All up dynos are quarantined\"";
     assert_line(&mut rig, start, &format!("{NO_DYNO} status=503 bytes=")).await;
-}
-
-async fn refusing_address() -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
 }
 
 #[tokio::test]

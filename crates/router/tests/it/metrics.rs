@@ -9,7 +9,7 @@ use renga_model::WebState;
 use renga_router::{Busy, Limits, Status};
 use tokio::net::TcpStream;
 
-use crate::rig::{Backend, DEADLINE, Peer, Rig, app, config, dyno, patient_limits};
+use crate::rig::{Backend, DEADLINE, Peer, Rig, app, config, dyno, patient_limits, refusing};
 
 async fn with_metrics() -> Rig {
     let directory = Arc::new(tempfile::tempdir().unwrap());
@@ -119,7 +119,7 @@ async fn settled(rig: &Rig, is_so: impl Fn(&Status) -> bool) -> Status {
 async fn an_operator_sees_what_is_under_way_and_who_does_not_accept() {
     let limits = Limits { quarantine: DEADLINE * 6, ..patient_limits() };
     let (mut rig, backend) = (Rig::with(limits).await, Backend::says_and_waits("").await);
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_port, closed) = refusing();
     rig.publish(app(WebState::Up, vec![dyno(1, closed)])).await;
     assert_eq!(rig.get("/").await.status, 503);
     rig.line().await;

@@ -18,7 +18,7 @@ use renga_supervision::{Entry, SegmentReader};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
 
@@ -331,6 +331,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 }
 
 // === dynos ===
+
+/// A dyno that accepts nothing: its port is taken, so that nobody else gets it, and not listened on.
+pub(crate) fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
 
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,

@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -96,10 +97,23 @@ struct Server {
     _folder: TempDir,
 }
 
+/// Below those that the kernel gives to whoever asks for any, so that nobody gets it before the server takes it.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no port is free");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 impl Server {
     fn start(name: &'static str, command: impl Fn(&Path, u16) -> Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let log = folder.path().join("log");
         let mut command = command(folder.path(), port);
         let command = command.env("PORT", port.to_string()).env("LOG", &log).stdout(Stdio::null());
