@@ -140,6 +140,8 @@ fn reference(head: &[u8]) -> Option<Understood> {
         ([coding], _) if coding == "chunked" && version == "HTTP/1.1" => coding.clone(),
         _ => return None,
     };
+    // As text, if it is such.
+    let path = String::from_utf8(path.chars().map(|c| c as u8).collect()).ok()?;
     Some(Understood { method: method.to_owned(), path, authority: authority.to_owned(), framing })
 }
 
