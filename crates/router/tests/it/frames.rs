@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use renga_router::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -12,7 +13,7 @@ use crate::{
     corpus::one_thread,
     hostile::{GROWTH_MEGABYTES_MAX, resident_megabytes},
     recorder::Recorder,
-    rig::{Backend, DEADLINE, Rig},
+    rig::{Backend, DEADLINE, Rig, patient_limits},
 };
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -209,6 +210,43 @@ async fn floods_of_frames_end() {
     ] {
         assert!(sent < FLOOD_BYTES_MAX, "{name}: {sent} bytes were taken");
         assert_eq!(rig.get("/").await.status, 200, "after {name}");
+    }
+}
+
+/// Who says a little all the time, and never enough, has no more time than who is silent.
+#[tokio::test]
+async fn frames_that_drip_have_the_time_of_a_head() {
+    let limits = Limits { header_read_timeout: Duration::from_millis(500), ..patient_limits() };
+    let rig = Rig::with(limits).await;
+    let dripped = frame(CONTINUATION, 0, 1, &[0]);
+    let ping = frame(PING, 0, 0, &[0; 8]);
+    for (name, first, drip) in [
+        ("a head", frame(HEADERS, END_STREAM, 1, &block(&GOOD)), dripped),
+        ("signs of life", vec![], ping),
+        ("a preface", PREFACE[..1].to_vec(), vec![]),
+    ] {
+        let mut stream = TcpStream::connect(rig.addresses.http).await.unwrap();
+        let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+        let begin = if drip.is_empty() { &first } else { &[begin, first].concat() };
+        stream.write_all(begin).await.unwrap();
+        let (mut read, mut write) = stream.into_split();
+        let dripping = async {
+            while write.write_all(&drip).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // Or it is told to go away.
+        let ended = async {
+            let mut head = [0; 9];
+            while read.read_exact(&mut head).await.is_ok() && head[3] != GOAWAY {
+                let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+                read.read_exact(&mut vec![0; length]).await.unwrap();
+            }
+        };
+        let over = async {
+            tokio::select! { () = dripping => {} () = ended => {} }
+        };
+        timeout(DEADLINE, over).await.unwrap_or_else(|_| panic!("{name} without an end"));
     }
 }
 
