@@ -142,11 +142,9 @@ class Platform:
         return (self.home / "renga.log").read_text(errors="replace")
 
     def role_pids(self):
-        """Role name to pid, of this platform's processes."""
+        """Role name to pid, of this platform's processes; of two routers the younger one."""
         found = {}
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
+        for entry in sorted(pathlib.Path("/proc").glob("[1-9]*"), key=lambda entry: int(entry.name)):
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])

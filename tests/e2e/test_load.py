@@ -30,6 +30,7 @@ class Page(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         if self.path == "/slow": time.sleep(0.3)
+        if self.path == "/long": time.sleep(5)
         self.answer()
     def do_POST(self):
         assert len(self.rfile.read(int(self.headers["Content-Length"]))) == 65536

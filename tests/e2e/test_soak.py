@@ -14,6 +14,7 @@ import time
 from app_under_test import App, settled_differences
 from machine import snapshot
 from platform_under_test import Failed, Platform, wait_for
+from test_load import app_under_load
 
 ROUNDS = int(os.environ.get("RENGA_SOAK_ROUNDS", "10"))
 MIB = 1024**2
@@ -28,6 +29,10 @@ RUNS_AT_ONCE = 4
 RELEASES_KEPT = 3
 # How long each router serves before its successor comes.
 REPLACED_EVERY_S = 2
+# Requests of five seconds that each of them has under way then.
+LONG_AT_ONCE = 3
+# A successor that waited for them would keep newcomers for longer.
+NEWCOMER_MAX_S = 2
 
 
 def figure(text):
@@ -117,20 +122,40 @@ def one_run(platform, app, number):
 
 
 def soak_handover():
-    """The router replaced again and again under thousands of new connections a second: none is refused, reset or forgotten."""
+    """The router replaced again and again under thousands of new connections a second, each time with requests of five
+    seconds under way: none is refused, reset, forgotten or kept waiting."""
     seconds = ROUNDS * REPLACED_EVERY_S + 1
-    with Platform() as platform:
+    with Platform() as platform, concurrent.futures.ThreadPoolExecutor(8 * LONG_AT_ONCE) as pool:
+        app_under_load(platform, "handover")
         port = re.search(r":(\d+)", platform.endpoints["router"]).group(1)
         # A name that no app has: the router answers by itself, so that it alone is what is measured.
         words = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--timeout", "20s", "-H", "Host: nobody.localhost", "-H", "Connection: close"]
         load = subprocess.Popen([*words, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True)
+        newcomers = pool.submit(times_of_newcomers, platform, time.monotonic() + seconds)
+        long = []
         for _ in range(ROUNDS):
-            time.sleep(REPLACED_EVERY_S)
+            time.sleep(REPLACED_EVERY_S / 2)
+            long += [pool.submit(platform.get, "handover", "/long") for _ in range(LONG_AT_ONCE)]
+            time.sleep(REPLACED_EVERY_S / 2)
             old = platform.role_pids()["router"]
             os.kill(old, signal.SIGTERM)
             wait_for("another router", 20, lambda old=old: platform.role_pids().get("router", old) != old)
         said, _ = load.communicate(timeout=60)
+        times = sorted(newcomers.result())
+        failed = [one.result() for one in long if one.result()[0] != 200]
         requests, refused = (int(found[1]) if found else 0 for found in (re.search(p, said) for p in (r"(\d+) requests in", r"responses: (\d+)")))
         figure(f"{ROUNDS} routers: {requests} connections, {requests // seconds} a second, none lost")
-        if "Socket errors" in said or requests != refused or requests < 1_000 * ROUNDS:
-            raise Failed(said)
+        figure(f"{len(long)} requests of 5 s under way, {len(failed)} failed")
+        figure(f"{len(times)} newcomers' connect and answer: p50 {times[len(times) // 2]:.3f} s, longest {times[-1]:.3f} s")
+        if "Socket errors" in said or requests != refused or requests < 1_000 * ROUNDS or failed or times[-1] > NEWCOMER_MAX_S:
+            raise Failed(f"{said}{failed}")
+
+
+def times_of_newcomers(platform, end):
+    """How long each takes from connecting to the end of its answer, one after the other."""
+    times = []
+    while (begun := time.monotonic()) < end:
+        status, _ = platform.get("nobody", timeout=20)
+        assert status == 404, status
+        times.append(time.monotonic() - begun)
+    return times

@@ -1,5 +1,7 @@
 """The platform outlives its machine and its own program: backup and restore, upgrade."""
 
+import concurrent.futures
+import json
 import os
 import pathlib
 import shutil
@@ -7,6 +9,7 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
+import time
 
 from app_under_test import App, dyno_processes
 from platform_under_test import RENGA, Failed, Platform, wait_for
@@ -166,7 +169,8 @@ def test_an_upgrade_is_felt_by_nobody():
                 for name in ("newer", "still-newer", "newest"):
                     newer = another_build(builds / name, name.encode())
                     old = platform.role_pids()
-                    load.change(f"upgrade to the {name}", lambda newer=newer: upgrade(platform, newer).ends(), label)
+                    do = upgrade_beside_a_long_request if name == "newest" else upgrade
+                    load.change(f"upgrade to the {name}", lambda newer=newer, do=do: do(platform, newer).ends(), label)
                     runs(platform, program, newer, old)
                     assert dyno_processes(app) == before, "the upgrade has restarted a dyno"
             load.judge(label)
@@ -201,6 +205,27 @@ def another_build(folder, tail):
 
 def upgrade(platform, program):
     return platform.run(program, "upgrade", "--data-dir", platform.data)
+
+
+def upgrade_beside_a_long_request(platform, program):
+    """While the old router ends a request of five seconds, the new one answers everybody else at once."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        long = pool.submit(platform.get, "steady", "/long")
+        upgraded = pool.submit(upgrade, platform, program)
+        wait_for("the old router to drain beside the new one", 30, lambda: draining(platform))
+        for _ in range(20):
+            begun = time.monotonic()
+            status, said = platform.get("steady", timeout=10)
+            assert status == 200 and time.monotonic() - begun < 2, (status, said, time.monotonic() - begun)
+        assert not long.done() and not upgraded.done()
+        assert long.result()[0] == 200
+        return upgraded.result()
+
+
+def draining(platform):
+    command = [platform.program, "router:status", "--json", "--data-dir", platform.data]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode == 0 and any(router["in_flight"] for router in json.loads(done.stdout)["draining"])
 
 
 def runs(platform, program, newer, old):

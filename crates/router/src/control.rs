@@ -10,6 +10,10 @@
 //!
 //! `{"traffic": {"wait_ms": n}}` is answered by `{"traffic": {"waiting": ["<app id>"], "idle_ms": {"<app id>": ms}}}`: as
 //! soon as requests wait for an app that sleeps, and when the time is over. It wants a connection of its own.
+//!
+//! Routers speak to each other by the same socket ([`crate::succession`]): `"succeed"` is answered by `{"succeeded":
+//! <table>}` and makes the connection the one that leads, `"drain"` by `"taken"`, as is `{"lines": <lines of requests>}`
+//! when they are in the queue.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,14 +31,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     frame::{self, TABLE_BYTES_MAX},
+    journal::Lines,
     metrics,
     status::Status,
-    table::Refused,
+    succession::Caller,
+    table::{Refused, Table},
     thread::Shared,
 };
 
 /// Connections at one time: one server, its successor, and somebody who looks.
 const CONNECTIONS_MAX: usize = 16;
+/// Whoever does not read its answer in this time is let go.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often predecessors that drain are asked for requests that wait for an app which sleeps.
+const KNOCK_LOOK: Duration = Duration::from_millis(200);
 /// Whoever wants to know of traffic for longer asks again.
 pub(crate) const TRAFFIC_WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -47,6 +57,9 @@ pub(crate) enum Question {
     Traffic { wait_ms: u64 },
     Status,
     Metrics,
+    Succeed,
+    Drain,
+    Lines(Lines),
 }
 
 /// [`Question`] without taking the table away from its owner.
@@ -55,10 +68,19 @@ pub(crate) enum Question {
 pub(crate) enum Ask<'a> {
     Publish(&'a RouteTable),
     Change(&'a RouteChange),
-    InFlight { generation: u64 },
-    Traffic { wait_ms: u64 },
+    #[serde(rename = "publish")]
+    Whole(&'a Table),
+    InFlight {
+        generation: u64,
+    },
+    Traffic {
+        wait_ms: u64,
+    },
     Status,
     Metrics,
+    Succeed,
+    Drain,
+    Lines(&'a Lines),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +103,8 @@ pub(crate) enum Reply {
     Behind {
         generation: u64,
     },
+    Succeeded(RouteTable),
+    Taken,
     Refused(String),
 }
 
@@ -118,10 +142,9 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>, stop: Can
         };
         match accepted {
             Ok((stream, _)) if tasks.len() < CONNECTIONS_MAX => {
-                let answering = answer(stream, shared.clone());
-                let stop = stop.clone();
+                let answering = answer(stream, shared.clone(), stop.clone());
                 tasks.spawn(async move {
-                    if let Some(Err(error)) = stop.run_until_cancelled(answering).await {
+                    if let Err(error) = answering.await {
                         tracing::warn!(%error, "a control connection broke off");
                     }
                 });
@@ -137,49 +160,129 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>, stop: Can
     tasks.wait().await;
 }
 
-async fn answer(mut stream: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
-    while let Some(bytes) = frame::read_bytes(&mut stream, TABLE_BYTES_MAX).await? {
+/// Ends between two questions only: who asks may rely on it that what was not answered was not done, unless we died.
+async fn answer(mut stream: UnixStream, shared: Arc<Shared>, stop: CancellationToken) -> io::Result<()> {
+    let mut caller = shared.succession.caller();
+    loop {
+        let bytes = tokio::select! {
+            biased;
+            // The router has ended its last request.
+            () = stop.cancelled() => return Ok(()),
+            // There is a successor, and who asks us finds it where it found us.
+            () = caller.deposed() => return Ok(()),
+            // The next question, or none.
+            bytes = frame::read_bytes(&mut stream, TABLE_BYTES_MAX) => bytes?,
+        };
+        let Some(bytes) = bytes else { return Ok(()) };
         // A large table takes a moment to read.
-        let deciding = shared.clone();
-        let decided = tokio::task::spawn_blocking(move || decide(&bytes, &deciding)).await?;
+        let (deciding, mut by) = (shared.clone(), caller.clone());
+        let decided = tokio::task::spawn_blocking(move || (decide(&bytes, &deciding, &mut by), by));
+        let decided = decided.await.map(|(decided, by)| {
+            caller = by;
+            decided
+        })?;
         let reply = match decided {
             Decided::Now(reply) => reply,
+            Decided::Routed(reply, change) => for_all(reply, change.as_ref(), &shared).await,
+            Decided::Status(mut status) => {
+                if !shared.succession.succeeded.is_cancelled() {
+                    status.draining = shared.predecessors.draining().await;
+                }
+                Reply::Status(status)
+            }
+            Decided::Succeeded(reply) => {
+                // What is being written is on disk before the successor writes.
+                drop(shared.succession.saving.lock().await);
+                reply
+            }
             Decided::Wait(time) => tokio::select! {
                 biased;
-                // Requests wait, or the time is over.
-                reply = traffic(&shared, time) => reply,
+                // Requests wait, or the time is over, or there is a successor to ask.
+                reply = traffic(&shared, time, &mut caller, &stop) => reply,
                 // Who asked is gone, or asks before it was answered.
                 () = heard(&stream) => return Ok(()),
             },
+            Decided::Left => return Ok(()),
         };
-        frame::write(&mut stream, &reply, TABLE_BYTES_MAX).await?;
+        let written = frame::write(&mut stream, &reply, TABLE_BYTES_MAX);
+        tokio::time::timeout(WRITE_TIMEOUT, written).await.map_err(|_| io::ErrorKind::TimedOut)??;
     }
-    Ok(())
 }
 
 enum Decided {
     Now(Reply),
+    /// Predecessors have their part in it.
+    Routed(Reply, Option<RouteChange>),
+    Status(Box<Status>),
+    Succeeded(Reply),
     /// For requests that find their app asleep.
     Wait(Duration),
+    /// Another one leads.
+    Left,
 }
 
-fn decide(bytes: &[u8], shared: &Shared) -> Decided {
+fn decide(bytes: &[u8], shared: &Shared, caller: &mut Caller) -> Decided {
+    let question = match serde_json::from_slice(bytes) {
+        Ok(question) => question,
+        Err(error) => return Decided::Now(Reply::Refused(error.to_string())),
+    };
+    let succession = &shared.succession;
+    let led = match question {
+        Question::Status => return Decided::Status(Box::new(Status::of(shared))),
+        Question::Metrics => return Decided::Now(Reply::Metrics(metrics::text::render(shared))),
+        Question::Lines(lines) => {
+            let taken = shared.journal.take(&lines);
+            return Decided::Now(taken.map_or_else(|why| Reply::Refused(why.into()), |()| Reply::Taken));
+        }
+        Question::Succeed => {
+            let table = succession.succeed(caller, &shared.tables);
+            shared.journal.let_go();
+            tracing::info!(table.generation = table.generation, "a successor has come");
+            return Decided::Succeeded(Reply::Succeeded(table));
+        }
+        question => succession.led_by(caller, || lead(question, shared)),
+    };
+    led.unwrap_or(Decided::Left)
+}
+
+/// What only the server may ask, or the successor in its place.
+fn lead(question: Question, shared: &Shared) -> Decided {
     let current = shared.tables.current().generation;
-    Decided::Now(match serde_json::from_slice(bytes) {
-        Ok(Question::Traffic { wait_ms }) => {
+    Decided::Now(match question {
+        Question::Traffic { wait_ms } => {
             return Decided::Wait(Duration::from_millis(wait_ms).min(TRAFFIC_WAIT_MAX));
         }
-        Ok(Question::Publish(table)) => taken(table.generation, shared.tables.publish(table), shared),
-        Ok(Question::Change(change)) => taken(change.to, shared.tables.change(change), shared),
-        Ok(Question::InFlight { generation }) if generation == current => {
-            Reply::Routing { generation, in_flight: shared.tables.in_flight() }
+        Question::Publish(table) => {
+            return Decided::Routed(taken(table.generation, shared.tables.publish(table), shared), None);
         }
-        Ok(Question::InFlight { generation }) if generation < current => Reply::Stale { seen: current },
-        Ok(Question::InFlight { .. }) => Reply::Behind { generation: current },
-        Ok(Question::Status) => Reply::Status(Box::new(Status::of(shared))),
-        Ok(Question::Metrics) => Reply::Metrics(metrics::text::render(shared)),
-        Err(error) => Reply::Refused(error.to_string()),
+        Question::Change(change) => {
+            let kept = shared.predecessors.any().then(|| change.clone());
+            return Decided::Routed(taken(change.to, shared.tables.change(change), shared), kept);
+        }
+        Question::InFlight { generation } if generation == current => {
+            let in_flight = shared.tables.in_flight();
+            return Decided::Routed(Reply::Routing { generation, in_flight }, None);
+        }
+        Question::InFlight { generation } if generation < current => Reply::Stale { seen: current },
+        Question::InFlight { .. } => Reply::Behind { generation: current },
+        // One that leads us itself does not end us: it accepts already.
+        Question::Drain if shared.succession.succeeded.is_cancelled() => {
+            shared.succession.closing.cancel();
+            Reply::Taken
+        }
+        _ => Reply::Refused("only a successor asks that".to_owned()),
     })
+}
+
+/// The answer for us and the predecessors that drain. Once there is a successor, they are its own.
+async fn for_all(mut reply: Reply, change: Option<&RouteChange>, shared: &Shared) -> Reply {
+    if let Reply::Routing { in_flight, .. } = &mut reply
+        && !shared.succession.succeeded.is_cancelled()
+        && shared.predecessors.any()
+    {
+        shared.predecessors.add_in_flight(&shared.tables.current(), change, in_flight).await;
+    }
+    reply
 }
 
 fn taken(generation: u64, taken: Result<(), Refused>, shared: &Shared) -> Reply {
@@ -198,11 +301,36 @@ async fn heard(stream: &UnixStream) {
     {}
 }
 
-async fn traffic(shared: &Shared, time: Duration) -> Reply {
+async fn traffic(shared: &Shared, time: Duration, caller: &mut Caller, stop: &CancellationToken) -> Reply {
     // Subscribed before the look, so that no request falls between them.
     let mut knocks = shared.tables.knocks();
-    let waits = async { while shared.tables.waiting().is_empty() && knocks.changed().await.is_ok() {} };
+    let own = async { while shared.tables.waiting().is_empty() && knocks.changed().await.is_ok() {} };
+    let waits = async {
+        tokio::select! {
+            () = own => {}
+            () = knocked_elsewhere(shared) => {}
+            () = caller.deposed() => {}
+            () = stop.cancelled() => {}
+        }
+    };
     // Whether somebody waits or the time is over, the answer is what is true then.
     let _either = tokio::time::timeout(time, waits).await;
-    Reply::Traffic { waiting: shared.tables.waiting(), idle_ms: shared.tables.idle_ms() }
+    let (mut waiting, mut idle_ms) = (shared.tables.waiting(), shared.tables.idle_ms());
+    if !shared.succession.succeeded.is_cancelled() {
+        shared.predecessors.add_traffic(&mut waiting, &mut idle_ms).await;
+    }
+    Reply::Traffic { waiting, idle_ms }
+}
+
+/// Returns when a predecessor has requests that wait for an app which sleeps.
+async fn knocked_elsewhere(shared: &Shared) {
+    while shared.predecessors.any() && !shared.succession.succeeded.is_cancelled() {
+        let (mut waiting, mut idle_ms) = (BTreeSet::new(), BTreeMap::new());
+        shared.predecessors.add_traffic(&mut waiting, &mut idle_ms).await;
+        if !waiting.is_empty() {
+            return;
+        }
+        tokio::time::sleep(KNOCK_LOOK).await;
+    }
+    std::future::pending::<()>().await;
 }

@@ -32,7 +32,9 @@ use crate::{
     config::Config,
     exchange::Door,
     forwarded::among,
-    h1, h2, proxy_protocol,
+    h1, h2,
+    listen::BACKLOG,
+    proxy_protocol,
     thread::Thread,
 };
 
@@ -65,9 +67,10 @@ pub(crate) async fn accept(thread: Rc<Thread>, listener: TcpListener, places: Ar
             }
         }
     }
-    while let Ok(place) = places.clone().try_acquire_owned()
-        && let Ok(Ok((stream, peer))) = timeout(Duration::ZERO, listener.accept()).await
-    {
+    // Where a successor accepts from the same queue, that may go on and on.
+    for _ in 0..BACKLOG {
+        let Ok(place) = places.clone().try_acquire_owned() else { break };
+        let Ok(Ok((stream, peer))) = timeout(Duration::ZERO, listener.accept()).await else { break };
         admit(&thread, stream, peer.ip(), place);
     }
 }

@@ -48,13 +48,18 @@ pub(crate) async fn write<T: Serialize>(
     message: &T,
     bytes_max: u32,
 ) -> io::Result<()> {
+    stream.write_all(&encode(message, bytes_max)?).await?;
+    stream.flush().await
+}
+
+/// One message as it travels.
+pub(crate) fn encode<T: Serialize>(message: &T, bytes_max: u32) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; 4];
     serde_json::to_writer(&mut bytes, message)?;
     let length = u32::try_from(bytes.len() - 4).ok().filter(|length| *length <= bytes_max);
     let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
     bytes[..4].copy_from_slice(&length.to_be_bytes());
-    stream.write_all(&bytes).await?;
-    stream.flush().await
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -2,29 +2,34 @@
 //!
 //! ```text
 //! thread's buffer ──every 20 ms, or full──> bounded queue ──one writer thread──> directory/log/*.seg
-//!                                               └─full─> counted per app, told as L12 before the app's next line
+//!                                               ├─full─> counted per app, told as L12 before the app's next line
+//!                            a predecessor's ──>┘             └─has a successor─> its queue
 //! ```
 //!
 //! A request never waits for its line. A crash of the router loses what is in the buffers, some 20 ms of lines.
 //! A record's tag is the app's id, its data the line.
+
+mod scribe;
 
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use renga_model::AppId;
-use renga_supervision::{LineEnd, NewRecord, SegmentError, SegmentWriter, Stream};
+use renga_supervision::Stream;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+pub(crate) use self::scribe::{StartError, start};
 use crate::table::lock;
 
 /// The record's stream: neither output of a process, but the router's word.
@@ -36,9 +41,6 @@ pub(crate) const BATCH_TIME: Duration = Duration::from_millis(20);
 const QUEUE_BATCHES_MAX: usize = 256;
 /// Apps whose loss is counted on its own at one time; of further ones the lines go uncounted into the first's warning.
 const LOST_APPS_MAX: usize = 10_000;
-/// How often the writer looks for losses to tell when no line comes.
-const TELL_INTERVAL: Duration = Duration::from_millis(500);
-
 /// Lines of one thread, end to end in one buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -61,10 +63,36 @@ struct Loss {
 
 type Losses = Arc<Mutex<BTreeMap<AppId, Loss>>>;
 
+/// Lines on their way from a router that drains to its successor: of each its app, its time in microseconds since 1970,
+/// and where it ends.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Lines {
+    lines: Vec<(AppId, i64, usize)>,
+    /// In base64: a line need not be UTF-8.
+    text: String,
+}
+
+#[derive(Debug)]
+enum Item {
+    Batch(Batch),
+    /// There is an order.
+    Look,
+}
+
+/// What the writer is told besides lines; they do not wait in the queue.
+#[derive(Debug, Default)]
+struct Orders {
+    /// A successor writes from now on.
+    let_go: AtomicBool,
+    /// What is in the queue is the last.
+    end: AtomicBool,
+}
+
 /// The queue's sending end.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue {
-    sender: SyncSender<Batch>,
+    sender: SyncSender<Item>,
+    orders: Arc<Orders>,
     losses: Losses,
     /// All that were ever lost.
     pub(crate) lost: Arc<AtomicU64>,
@@ -118,12 +146,65 @@ impl Drop for Journal {
 
 impl Queue {
     fn send(&self, batch: Batch) {
-        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
-            self.sender.try_send(batch)
+        if let Err(TrySendError::Full(item) | TrySendError::Disconnected(item)) =
+            self.sender.try_send(Item::Batch(batch))
+            && let Item::Batch(batch) = item
         {
             count_lost(&self.losses, &batch);
             self.lost.fetch_add(batch.lines.len() as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Takes a predecessor's lines. What there is no room for is counted as our own would be.
+    pub(crate) fn take(&self, lines: &Lines) -> Result<(), &'static str> {
+        let batch = Batch::try_from(lines)?;
+        if !batch.lines.is_empty() {
+            self.send(batch);
+        }
+        Ok(())
+    }
+
+    /// A successor writes the journal from now on, and takes our lines.
+    pub(crate) fn let_go(&self) {
+        self.order(&self.orders.let_go);
+    }
+
+    /// No more lines will come.
+    pub(crate) fn end(&self) {
+        self.order(&self.orders.end);
+    }
+
+    fn order(&self, order: &AtomicBool) {
+        order.store(true, Ordering::SeqCst);
+        // A full queue has the writer looking anyway.
+        _ = self.sender.try_send(Item::Look);
+    }
+}
+
+// === lines between routers ===
+
+impl From<&Batch> for Lines {
+    fn from(batch: &Batch) -> Self {
+        let lines = batch.lines.iter().map(|line| (line.app, line.at.as_microsecond(), line.end));
+        Self { lines: lines.collect(), text: BASE64_STANDARD.encode(&batch.text) }
+    }
+}
+
+impl TryFrom<&Lines> for Batch {
+    type Error = &'static str;
+    fn try_from(lines: &Lines) -> Result<Self, Self::Error> {
+        let text = BASE64_STANDARD.decode(&lines.text).map_err(|_| "the lines are not base64")?;
+        let mut batch = Self { text, lines: Vec::with_capacity(lines.lines.len()) };
+        let mut start = 0;
+        for (app, at_us, end) in &lines.lines {
+            if *end < start || *end > batch.text.len() {
+                return Err("the lines do not lie end to end");
+            }
+            start = *end;
+            let at = Timestamp::from_microsecond(*at_us).map_err(|_| "a line's time is none")?;
+            batch.lines.push(Line { app: *app, at, end: *end });
+        }
+        Ok(batch)
     }
 }
 
@@ -135,131 +216,5 @@ fn count_lost(losses: &Losses, batch: &Batch) {
         } else if let Some(mut any) = losses.first_entry() {
             any.get_mut().count += 1;
         }
-    }
-}
-
-// === the writer thread ===
-
-/// Starts the writer. It ends when every [`Queue`] is gone.
-pub(crate) fn start(writer: SegmentWriter) -> std::io::Result<(Queue, JoinHandle<()>)> {
-    let (sender, receiver) = sync_channel(QUEUE_BATCHES_MAX);
-    let losses = Losses::default();
-    let mut scribe = Scribe { writer, losses: losses.clone(), failing: false };
-    let thread = std::thread::Builder::new().name("journal".into()).spawn(move || scribe.run(&receiver))?;
-    Ok((Queue { sender, losses, lost: Arc::default() }, thread))
-}
-
-struct Scribe {
-    writer: SegmentWriter,
-    losses: Losses,
-    /// The last write failed; said once, not per batch.
-    failing: bool,
-}
-
-impl Scribe {
-    fn run(&mut self, receiver: &Receiver<Batch>) {
-        loop {
-            match receiver.recv_timeout(TELL_INTERVAL) {
-                Ok(batch) => {
-                    self.write(&batch);
-                    while let Ok(batch) = receiver.try_recv() {
-                        self.write(&batch);
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            self.tell();
-            self.flush();
-        }
-        self.tell();
-        self.flush();
-    }
-
-    fn write(&mut self, batch: &Batch) {
-        self.tell();
-        let mut start = 0;
-        for line in &batch.lines {
-            self.append(line.app, line.at, &batch.text[start..line.end]);
-            start = line.end;
-        }
-    }
-
-    /// Says what was lost before anything newer is said.
-    fn tell(&mut self) {
-        let losses = std::mem::take(&mut *lock(&self.losses));
-        for (app, loss) in losses {
-            let since = loss.since.strftime("%Y-%m-%dT%H:%M:%S+00:00");
-            let line = format!("Error L12: {} messages dropped since {since}.", loss.count);
-            self.append(app, loss.since, line.as_bytes());
-        }
-    }
-
-    fn append(&mut self, app: AppId, at: Timestamp, data: &[u8]) {
-        let record = NewRecord {
-            at_us: at.as_microsecond(),
-            stream: STREAM,
-            end: LineEnd::Complete,
-            tag: app.uuid().into_bytes(),
-            data,
-        };
-        let result = self.writer.append(&record);
-        self.note(result);
-    }
-
-    fn flush(&mut self) {
-        let result = self.writer.flush();
-        self.note(result);
-    }
-
-    /// The numbers of records that could not be written are skipped, so the reader sees that and how many.
-    fn note<T>(&mut self, result: Result<T, SegmentError>) {
-        match result {
-            Ok(_) => self.failing = false,
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(error = &error as &dyn std::error::Error, "request lines are being lost");
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use renga_supervision::{Access, Entry, SegmentConfig, SegmentReader};
-
-    use super::*;
-
-    #[test]
-    fn what_a_full_queue_drops_is_counted_and_told_first() {
-        let app = AppId::random();
-        let at: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-        let (sender, receiver) = sync_channel(1);
-        let queue = Queue { sender, losses: Losses::default(), lost: Arc::default() };
-        let journal = Journal::new(queue.clone());
-        for line in ["first", "second", "third"] {
-            journal.line(app, at, |text| text.extend_from_slice(line.as_bytes()));
-            journal.flush();
-        }
-        assert_eq!(queue.lost.load(Ordering::Relaxed), 2);
-        let directory = tempfile::tempdir().unwrap();
-        let config = SegmentConfig {
-            directory: directory.path().to_owned(),
-            segment_bytes_max: 1 << 20,
-            total_bytes_max: 1 << 22,
-            access: Access::Group,
-        };
-        let writer = SegmentWriter::open(config).unwrap();
-        let mut scribe = Scribe { writer, losses: queue.losses.clone(), failing: false };
-        drop((journal, queue));
-        scribe.run(&receiver);
-        let mut reader = SegmentReader::open(directory.path(), 0).unwrap();
-        let mut lines = Vec::new();
-        while let Some(Entry::Record(record)) = reader.next_entry().unwrap() {
-            assert_eq!((record.tag, record.at_us), (app.uuid().into_bytes(), at.as_microsecond()));
-            lines.push(String::from_utf8(record.data).unwrap());
-        }
-        assert_eq!(lines, ["Error L12: 2 messages dropped since 2026-01-02T03:04:05+00:00.", "first"]);
     }
 }

@@ -21,6 +21,9 @@
 //! (`directory/table.json`), refuses tables older than the newest it has seen, and says of every dyno, also of those
 //! that have left the table, how many requests it still has.
 //!
+//! A router that starts while another one runs in the same directory takes over from it: nobody who connects waits, and
+//! the other one ends when its last request has (`succession`).
+//!
 //! It refuses to know apps, releases or accounts, to read the environment, to buffer bodies, and to repeat a request
 //! that may have been acted on. It runs without privileges; whoever starts it may hand it bound sockets
 //! ([`Listeners`]).
@@ -57,9 +60,11 @@ mod pages;
 mod persist;
 mod pipe;
 mod pool;
+mod predecessors;
 mod proxy_protocol;
 mod router;
 mod status;
+mod succession;
 mod table;
 mod thread;
 mod transfer;
@@ -71,4 +76,4 @@ pub use feed::UnixRouteFeed;
 pub use forwarded::{Network, NotANetwork};
 pub use listen::{Addresses, Listeners};
 pub use router::{Router, RouterError, run};
-pub use status::{Busy, Status, metrics_of, status_of};
+pub use status::{Busy, Draining, Listening, Status, listening, metrics_of, status_of};

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::{RouterError, config::Config};
 
 /// Connections that wait for `accept`, per socket (the kernel lowers it to `net.core.somaxconn`).
-const BACKLOG: i32 = 4_096;
+pub(crate) const BACKLOG: i32 = 4_096;
 
 /// Bound sockets, not yet served. They may come from elsewhere: a predecessor's sockets keep their waiting clients.
 #[derive(Debug)]

@@ -27,18 +27,25 @@ pub(crate) fn load(directory: &Path) -> io::Result<Option<RouteTable>> {
     }
 }
 
-/// Writes every change, at most one in the interval, and the last one before it returns.
-pub(crate) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
+/// Writes every change, at most one in the interval, and the last one before it returns; nothing more once there is a
+/// successor. `written`: the version that is on disk.
+pub(crate) async fn keep(shared: Arc<Shared>, mut written: u64, stop: CancellationToken) {
     let mut changes = shared.tables.changes();
-    let mut written = shared.tables.version();
+    changes.mark_changed();
     loop {
         let stopped = tokio::select! {
             biased;
             // The router stops: the last change may not be on disk yet.
             () = stop.cancelled() => true,
+            // A successor has the table.
+            () = shared.succession.succeeded.cancelled() => return,
             // A table was published; the sender lives as long as the tables.
             _changed = changes.changed() => false,
         };
+        let saving = shared.succession.saving.lock().await;
+        if shared.succession.succeeded.is_cancelled() {
+            return;
+        }
         let table = shared.tables.current();
         if table.version != written {
             written = table.version;
@@ -48,6 +55,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
                 tracing::error!(%error, "could not write the route table to disk");
             }
         }
+        drop(saving);
         if stopped {
             return;
         }

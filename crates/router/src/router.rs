@@ -2,23 +2,24 @@
 //!
 //! ```text
 //! bind ──> prepare (table from disk, journal, control socket) ──> serving threads ──stop──> draining ──> ended
-//!                                                                        └──a thread died──> failed ──────^
+//!             │ another router runs: its table                       │    └──a thread died──> failed ──────^
+//!             └─────────────────────────────────────────────────> it drains
 //! ```
+//!
+//! How one router follows another is drawn in [`crate::succession`].
 
 use std::{
     fs, io,
     net::TcpListener,
     os::unix::fs::{PermissionsExt, chown},
     rc::Rc,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
     thread::JoinHandle,
     time::Duration,
 };
 
-use renga_supervision::{Access, SegmentConfig, SegmentWriter};
+use renga_model::RouteTable;
+use renga_supervision::{Access, SegmentConfig};
 use tokio::{runtime, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -26,10 +27,12 @@ use crate::{
     certificates::Certificates,
     config::Config,
     control, door,
-    journal::{self, Journal, Queue},
+    journal::{self, Journal, Queue, StartError},
     listen::{Addresses, Listeners},
     metrics::{self, Metrics},
     persist,
+    predecessors::Predecessors,
+    succession::Succession,
     table::Tables,
     thread::{Shared, Thread},
 };
@@ -64,21 +67,26 @@ pub enum RouterError {
 pub struct Router {
     addresses: Addresses,
     closing: CancellationToken,
-    /// The background tasks end when the last request has.
+    succession: Arc<Succession>,
+    /// The table is written for the last time, and then the background tasks end, when the last request has.
+    saved: CancellationToken,
+    keeper: TaskTracker,
     ended: CancellationToken,
     died: CancellationToken,
     background: TaskTracker,
     threads: Vec<JoinHandle<()>>,
+    journal: Queue,
     scribe: JoinHandle<()>,
 }
 
-/// Serves on `listeners` until `shutdown`, drains, and returns. `ready` is told the real addresses when clients and the
-/// server may connect.
+/// Serves on `listeners` until `shutdown`, or until a successor serves; drains, and returns. `ready` is told the real
+/// addresses when clients and the server may connect, `leaving` is called before the drain.
 pub async fn run(
     config: Config,
     listeners: Listeners,
     shutdown: CancellationToken,
     ready: impl FnOnce(Addresses),
+    leaving: impl FnOnce(),
 ) -> Result<(), RouterError> {
     let router = Router::start(config, listeners).await?;
     ready(router.addresses());
@@ -86,14 +94,19 @@ pub async fn run(
         biased;
         // The order to stop.
         () = shutdown.cancelled() => {}
+        // A successor serves.
+        () = router.closing.cancelled() => {}
         // A panic outside of a request: whoever started us starts us again.
         () = router.died.cancelled() => {}
+    }
+    if !router.died.is_cancelled() {
+        leaving();
     }
     router.stop().await
 }
 
 impl Router {
-    /// Serves on sockets that are bound already.
+    /// Serves on sockets that are bound already. If another router runs in the directory, takes over from it.
     pub async fn start(mut config: Config, listeners: Listeners) -> Result<Self, RouterError> {
         let addresses = listeners.addresses()?;
         let (closing, ended, died) =
@@ -102,20 +115,40 @@ impl Router {
         // the sockets were bound.
         let threads = config.threads.clamp(1, listeners.per_port().max(1));
         config.threads = threads;
-        let (queue, scribe) = open_journal(&config)?;
-        let (shared, control) = prepare(config, threads, queue.lost.clone())?;
+        let (journal, scribe) = open_journal(&config)?;
+        let (shared, control, on_disk) = prepare(config, threads, journal.clone(), closing.clone()).await?;
         let background = TaskTracker::new();
         background.spawn(control::serve(control, shared.clone(), ended.clone()));
-        background.spawn(persist::keep(shared.clone(), ended.clone()));
+        let (saved, keeper) = (CancellationToken::new(), TaskTracker::new());
+        keeper.spawn(persist::keep(shared.clone(), on_disk, saved.clone()));
+        keeper.close();
         if let Some(address) = shared.config.metrics {
-            background.spawn(metrics::serve::serve(address, shared.clone(), ended.clone()));
+            let (shared, ended) = (shared.clone(), ended.clone());
+            background.spawn(async move {
+                let succeeded = shared.succession.succeeded.clone();
+                succeeded.run_until_cancelled(metrics::serve::serve(address, shared, ended)).await;
+            });
         }
         background.close();
-        let mut router = Self { addresses, closing, ended, died, background, threads: Vec::new(), scribe };
+        let succession = shared.succession.clone();
+        let mut router = Self {
+            addresses,
+            closing,
+            succession,
+            ended,
+            saved,
+            keeper,
+            died,
+            background,
+            threads: Vec::new(),
+            journal,
+            scribe,
+        };
         for (index, sockets) in shares(listeners, threads).into_iter().enumerate() {
-            let thread = router.spawn(index, sockets, shared.clone(), queue.clone())?;
+            let thread = router.spawn(index, sockets, shared.clone())?;
             router.threads.push(thread);
         }
+        shared.predecessors.drain().await;
         Ok(router)
     }
 
@@ -129,8 +162,13 @@ impl Router {
         self.closing.cancel();
         let (threads, scribe) = (std::mem::take(&mut self.threads), self.scribe);
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|t| t.join().is_ok())).await;
+        // The last table is on disk before a successor can find nobody here.
+        self.succession.retire();
+        self.saved.cancel();
+        self.keeper.wait().await;
         self.ended.cancel();
         self.background.wait().await;
+        self.journal.end();
         let written = tokio::task::spawn_blocking(move || scribe.join().is_ok()).await;
         let whole = joined.unwrap_or(false) && written.unwrap_or(false);
         if died || !whole { Err(RouterError::ThreadDied) } else { Ok(()) }
@@ -141,12 +179,11 @@ impl Router {
         index: usize,
         sockets: Vec<TcpListener>,
         shared: Arc<Shared>,
-        queue: Queue,
     ) -> Result<JoinHandle<()>, RouterError> {
         let closing = self.closing.clone();
         let died = self.died.clone().drop_guard();
         let body = move || {
-            if let Err(error) = serve(index, sockets, shared, queue, closing.clone()) {
+            if let Err(error) = serve(index, sockets, shared, closing.clone()) {
                 tracing::error!(%error, "a serving thread could not start");
             }
             // Ending is right after the order to stop, and a death otherwise.
@@ -179,42 +216,59 @@ fn open_journal(config: &Config) -> Result<(Queue, JoinHandle<()>), RouterError>
         total_bytes_max: config.limits.log_bytes_max,
         access: Access::Group,
     };
-    let writer = SegmentWriter::open(segments).map_err(RouterError::Journal)?;
-    journal::start(writer).map_err(|cause| RouterError::Prepare { what: "the journal's thread", cause })
+    journal::start(segments, control::socket_path(&config.directory)).map_err(|error| match error {
+        StartError::Segments(cause) => RouterError::Journal(cause),
+        StartError::Thread(cause) => RouterError::Prepare { what: "the journal's thread", cause },
+    })
 }
 
-fn prepare(
+/// What may fail comes before the control socket: until that is ours, a predecessor is none. Besides it, the version of
+/// the table that is on disk.
+async fn prepare(
     config: Config,
     threads: usize,
-    lines_lost: Arc<AtomicU64>,
-) -> Result<(Arc<Shared>, tokio::net::UnixListener), RouterError> {
+    journal: Queue,
+    closing: CancellationToken,
+) -> Result<(Arc<Shared>, tokio::net::UnixListener, u64), RouterError> {
     let because = |what| move |cause| RouterError::Prepare { what, cause };
+    let certificates = Certificates::new(&config).map_err(because("the certificates"))?;
+    let predecessors =
+        Predecessors::find(&config.directory).await.map_err(because("what its predecessor leaves"))?;
+    let control =
+        control::bind(&config.directory, config.control_gid).map_err(because("the control socket"))?;
+    let handed = predecessors.succeed().await;
     let tables = Tables::new(threads);
+    // One that has ended before it could hand over has written its table first.
     match persist::load(&config.directory) {
-        Ok(Some(table)) => {
-            // The first table of a process is never stale.
-            let generation = table.generation;
-            if tables.publish(table).is_ok() {
-                tracing::info!(table.generation = generation, "routing by the table of the last run");
-            }
-        }
+        Ok(Some(table)) => begin_with(&tables, table, "the last run"),
         Ok(None) => {}
         // The server will publish; a router that does not start would help nobody.
         Err(error) => tracing::error!(%error, "could not read the table of the last run"),
     }
-    let certificates = Certificates::new(&config).map_err(because("the certificates"))?;
-    let control =
-        control::bind(&config.directory, config.control_gid).map_err(because("the control socket"))?;
+    let on_disk = tables.version();
+    if let Some(table) = handed {
+        begin_with(&tables, table, "the predecessor");
+    }
     let shared = Shared {
         config,
         tables,
         certificates,
         held: AtomicUsize::new(0),
         metrics: Metrics::new(threads),
-        lines_lost,
+        journal,
+        succession: Arc::new(Succession::new(closing)),
+        predecessors,
         metrics_address: OnceLock::new(),
     };
-    Ok((Arc::new(shared), control))
+    Ok((Arc::new(shared), control, on_disk))
+}
+
+fn begin_with(tables: &Tables, table: RouteTable, whose: &str) {
+    let generation = table.generation;
+    // The first table of a process is never stale; a predecessor's may be the one that is on disk.
+    if generation > tables.current().generation && tables.publish(table).is_ok() {
+        tracing::info!(table.generation = generation, "routing by the table of {whose}");
+    }
 }
 
 /// One socket of each port for every thread; should there be more sockets than threads, they go round.
@@ -234,12 +288,11 @@ fn serve(
     index: usize,
     sockets: Vec<TcpListener>,
     shared: Arc<Shared>,
-    queue: Queue,
     closing: CancellationToken,
 ) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
-        let journal = Journal::new(queue);
+        let journal = Journal::new(shared.journal.clone());
         let threads = shared.config.threads.max(1);
         let places = Arc::new(Semaphore::new((shared.config.limits.connections_max / threads).max(1)));
         let thread = Thread::new(index, shared, journal, closing.child_token());

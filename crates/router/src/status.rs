@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use crate::{
     control::{Ask, Reply},
     frame::{self, TABLE_BYTES_MAX},
+    journal::Lines,
     thread::Shared,
 };
 
@@ -42,6 +43,15 @@ pub struct Status {
     pub log_lines_lost: u64,
     /// Where metrics are told over HTTP.
     pub metrics: Option<SocketAddr>,
+    /// Predecessors, which accept no more and end their requests.
+    #[serde(default)]
+    pub draining: Vec<Draining>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    pub in_flight: u64,
+    pub held: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,8 +90,9 @@ impl Status {
                 .map(|(app, dyno)| format!("{} {}", app.row.name, dyno.name))
                 .collect(),
             certificates: shared.certificates.in_memory() as u64,
-            log_lines_lost: shared.lines_lost.load(std::sync::atomic::Ordering::Relaxed),
+            log_lines_lost: shared.journal.lost.load(std::sync::atomic::Ordering::Relaxed),
             metrics: shared.metrics_address.get().copied(),
+            draining: Vec::new(),
         }
     }
 }
@@ -94,6 +105,27 @@ pub async fn status_of(socket: &Path) -> io::Result<Status> {
         Reply::Status(status) => Ok(*status),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// Who listens on a control socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listening {
+    pub pid: i32,
+    /// It lets a successor begin beside it.
+    pub hands_over: bool,
+}
+
+/// Answered by a router that is ready, or one of before.
+pub async fn listening(socket: &Path) -> io::Result<Listening> {
+    let asked = async {
+        let mut stream = UnixStream::connect(socket).await?;
+        let pid = stream.peer_cred()?.pid().ok_or(io::ErrorKind::InvalidData)?;
+        // No lines are nothing to take, and another question to those who know none of successors.
+        frame::write(&mut stream, &Ask::Lines(&Lines::default()), TABLE_BYTES_MAX).await?;
+        let hands_over = matches!(frame::read(&mut stream, TABLE_BYTES_MAX).await?, Reply::Taken);
+        Ok(Listening { pid, hands_over })
+    };
+    tokio::time::timeout(ANSWER_TIMEOUT, asked).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
 /// Its metrics, in the text format of Prometheus.

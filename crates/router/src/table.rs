@@ -284,6 +284,15 @@ impl Table {
     }
 }
 
+impl Table {
+    /// As it came.
+    pub(crate) fn rows(&self) -> RouteTable {
+        let mut apps: Vec<_> = self.apps.iter().map(|app| app.row.clone()).collect();
+        apps.sort_unstable_by_key(|app| app.id);
+        RouteTable { generation: self.generation, apps, challenges: (*self.challenges).clone() }
+    }
+}
+
 /// The table as it came, in the order of the apps' ids.
 impl Serialize for Table {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,10 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
     rc::Rc,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -17,9 +14,11 @@ use crate::{
     buffer::Shelf,
     certificates::Certificates,
     config::Config,
-    journal::{BATCH_TIME, Journal},
+    journal::{BATCH_TIME, Journal, Queue},
     metrics::{Counts, Metrics},
     pool::Pool,
+    predecessors::Predecessors,
+    succession::Succession,
     table::{Table, Tables},
 };
 
@@ -34,8 +33,10 @@ pub(crate) struct Shared {
     /// Requests that wait for a dyno.
     pub(crate) held: AtomicUsize,
     pub(crate) metrics: Metrics,
-    /// Lines of requests that were dropped, since the start.
-    pub(crate) lines_lost: Arc<AtomicU64>,
+    /// For the lines of predecessors.
+    pub(crate) journal: Queue,
+    pub(crate) succession: Arc<Succession>,
+    pub(crate) predecessors: Predecessors,
     /// Where metrics are told over HTTP, once they are.
     pub(crate) metrics_address: OnceLock<SocketAddr>,
 }

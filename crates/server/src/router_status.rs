@@ -53,6 +53,10 @@ fn shown(status: &Status) -> String {
     for (name, value) in lines {
         _ = writeln!(text, "{:<16}{value}", format!("{name}:"));
     }
+    for old in &status.draining {
+        let (under_way, held) = (old.in_flight, old.held);
+        _ = writeln!(text, "A predecessor drains: {under_way} requests under way, {held} held");
+    }
     for busy in &status.busiest {
         _ = writeln!(text, "  {:<30} {} under way", busy.app, busy.in_flight);
     }
@@ -77,7 +81,7 @@ fn time(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use renga_router::Busy;
+    use renga_router::{Busy, Draining};
 
     use super::*;
 
@@ -100,6 +104,7 @@ mod tests {
             certificates: 2,
             log_lines_lost: 0,
             metrics: None,
+            draining: vec![Draining { in_flight: 10, held: 0 }],
         };
         let expected = "\
 Table:          generation 12, 119 s old
@@ -110,6 +115,7 @@ Certificates:   2
 Log lines lost: 0
 Metrics:        --metrics
 Up:             2 h 1 min
+A predecessor drains: 10 requests under way, 0 held
   shop                           8 under way
 1 dynos accept no connections: shop web.2";
         assert_eq!(shown(&status), expected);

@@ -33,7 +33,8 @@ impl Disk {
         let Some(path) = self.path(name) else { return Ok(()) };
         fs::DirBuilder::new().mode(0o700).recursive(true).create(&self.directory)?;
         self.make_room()?;
-        let draft = self.directory.join(".draft");
+        // A predecessor that ends its last requests may write, too.
+        let draft = self.directory.join(format!(".draft-{}", std::process::id()));
         remove(&draft)?;
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         serde_json::to_writer(&file, issued)?;

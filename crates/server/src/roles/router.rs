@@ -20,17 +20,24 @@ pub(crate) async fn run(config: &Config, sockets_come: bool) -> Result<()> {
     let router = hand_config(config, &layout, &instance);
     let listeners = if sockets_come { sockets::receive()?.0 } else { Listeners::bind(&router)? };
     let file = layout.router_addresses();
-    std::fs::remove_file(&file).ok();
-    renga_router::run(router, listeners, stop, |Addresses { http, tls }| {
+    if !sockets_come {
+        std::fs::remove_file(&file).ok();
+    }
+    let ready = |Addresses { http, tls }| {
         tracing::info!("router at {http} and {tls}");
         let fresh = file.with_extension("json.new");
         let text = serde_json::json!({ "http": http, "tls": tls }).to_string();
         if let Err(failed) = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &file)) {
             tracing::error!("could not write {}: {failed}", file.display());
         }
-    })
-    .await?;
-    Ok(())
+    };
+    // Whoever has sent the sockets starts our successor then, if there is none yet.
+    let leaving = || {
+        if sockets_come {
+            sockets::say_leaving();
+        }
+    };
+    Ok(renga_router::run(router, listeners, stop, ready, leaving).await?)
 }
 
 pub(crate) fn hand_config(config: &Config, layout: &Layout, instance: &Instance) -> RouterConfig {

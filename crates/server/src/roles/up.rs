@@ -8,12 +8,14 @@
 //!
 //! SIGUSR2 (`renga upgrade`): becomes the program that now lies where it came from, with the sockets and the processes;
 //! then node, server and router are replaced, each when the one before it answers
+//!
+//! the router: its successor starts beside it, and when that one answers, it drains. One that is told to end (SIGTERM)
+//! says that it leaves, and its successor starts at once
 //! ```
 
 mod role;
 
 use std::{
-    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     os::unix::{net::UnixStream, process::CommandExt as _},
     path::{Path, PathBuf},
@@ -74,6 +76,7 @@ pub(crate) async fn run(config: &Config, flags: &[String], sockets_come: bool) -
         }
         false => {
             std::fs::remove_file(layout.endpoints()).ok();
+            std::fs::remove_file(layout.router_addresses()).ok();
             (bind(config, &layout, &instance).await?, sockets::Word::default())
         }
     };
@@ -81,7 +84,7 @@ pub(crate) async fn run(config: &Config, flags: &[String], sockets_come: bool) -
     let ready = tell_when_ready(&layout, config, stop.clone());
     let shared = Arc::new(Shared::new(program, flags.to_vec(), layout, listeners, ready, stop));
     let mut keepers = JoinSet::new();
-    let taken_over = start_all(&shared, config, &instance, &word.roles, &mut keepers);
+    let taken_over = start_all(&shared, config, &instance, &word, &mut keepers);
     let over = watch(&shared, taken_over, word.takeovers, &mut keepers).await;
     match &over {
         Ok(()) => tracing::info!("stopping; dynos go on"),
@@ -127,9 +130,10 @@ fn start_all(
     shared: &Arc<Shared>,
     config: &Config,
     instance: &Instance,
-    predecessors: &BTreeMap<String, i32>,
+    word: &sockets::Word,
     keepers: &mut JoinSet<Result<()>>,
 ) -> CancellationToken {
+    let predecessors = &word.roles;
     let (server, router, group) = (instance.server_uid, instance.router_uid, instance.group());
     // The router last: when it is back, everything that it may need is.
     let roles = [("node", 0, 0), ("server", server, group), ("router", router, group)];
@@ -140,7 +144,8 @@ fn start_all(
         let nice = if name == "router" { ROUTER_NICE } else { 0 };
         let low_ports = name == "server" && config.server_on_low_port();
         let predecessor = predecessors.get(name).copied();
-        let role = Role { name, uid, gid, nice, low_ports, predecessor };
+        let draining = if name == "router" { word.draining.clone() } else { Vec::new() };
+        let role = Role { name, uid, gid, nice, low_ports, predecessor, draining };
         let begins = if predecessors.is_empty() { CancellationToken::new() } else { turn };
         if predecessors.is_empty() {
             begins.cancel();
@@ -194,9 +199,11 @@ async fn take_over(shared: &Shared, takeovers: u64) -> Error {
         return refused;
     }
     // From here on nothing waits: no role can end, or be started, in between.
-    let word = sockets::Word { roles: shared.pids(), takeovers, ..Default::default() };
-    let handed = sockets::send(&shared.listeners, word)
-        .and_then(|end| rustix::stdio::dup2_stdin(&end).context("could not hand the sockets over"));
+    let (roles, draining) = (shared.pids(), shared.draining());
+    let word = sockets::Word { roles, draining, takeovers, ..Default::default() };
+    let handed = sockets::send(&shared.listeners, word).and_then(|handed| {
+        rustix::stdio::dup2_stdin(&handed.theirs).context("could not hand the sockets over")
+    });
     if let Err(failed) = handed {
         return failed;
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read},
     os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -38,7 +38,7 @@ pub enum Access {
     Group,
 }
 
-/// Appends records. One writer at a time is the caller's promise.
+/// Appends records. One writer at a time is the caller's promise, unless it asks for that ([`SegmentWriter::open_alone`]).
 #[derive(Debug)]
 pub struct SegmentWriter {
     config: SegmentConfig,
@@ -52,9 +52,23 @@ pub struct SegmentWriter {
     written_seq: u64,
     /// Of the next record.
     next_seq: u64,
+    /// Of the directory, for as long as we write; the kernel lets go of it with the process.
+    _alone: Option<File>,
 }
 
 impl SegmentWriter {
+    /// The same for several processes that would all write: none while another one does.
+    pub fn open_alone(config: SegmentConfig) -> Result<Option<Self>, SegmentError> {
+        let directory = &config.directory;
+        std::fs::create_dir_all(directory).map_err(SegmentError::new("create", directory))?;
+        let lock = File::open(directory).map_err(SegmentError::new("open", directory))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Self { _alone: Some(lock), ..Self::open(config)? })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(cause)) => Err(SegmentError::new("lock", directory)(cause)),
+        }
+    }
+
     /// Goes on behind the last whole record that is there; a torn end is cut off.
     pub fn open(config: SegmentConfig) -> Result<Self, SegmentError> {
         let config = bounded(config);
@@ -89,6 +103,7 @@ impl SegmentWriter {
             batched_seq: next_seq,
             written_seq: next_seq,
             next_seq,
+            _alone: None,
         })
     }
 
